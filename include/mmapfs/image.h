@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MMAPFS_IMAGE_H
+#define MMAPFS_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+
+/* One backing image: a regular file or a block device, opened once and mapped once, whole.
+ *
+ * Any thread may use an image; the caller holds a reference. Requests on slices go through
+ * mmapfs/slice.h; this page is for those who open images and watch over them.
+ */
+struct image;
+
+enum image_access {
+	IMAGE_ACCESS_AUTO, /* read-write where permitted, else read-only */
+	IMAGE_ACCESS_RO,
+	IMAGE_ACCESS_RW,
+};
+
+enum image_open_flags {
+	IMAGE_NO_LOCK = 1 << 0, /* share the image with whoever holds a lock on it */
+	IMAGE_INSPECT = 1 << 1, /* for a look only: opened to read, neither locked nor mapped;
+				 * image_writable() says what a real open would get */
+};
+
+/* Open, lock and map the image at path. access RO maps without PROT_WRITE.
+ *
+ * The lock is a whole-file OFD lock, shared for readers and exclusive for writers; a block device
+ * opened to write is opened O_EXCL as well. Both end with the last reference.
+ *
+ * *ret is the caller's (image_unref) and untouched on failure.
+ * Errors: -EBUSY somebody else holds a lock; -EISDIR, -ENOTSUP neither regular file nor block
+ * device; -ENOMEM no address space for the mapping; whatever open(2) gives.
+ */
+int image_open(const char *path, enum image_access access, unsigned flags, struct image **ret);
+
+struct image *image_ref(struct image *image);
+void image_unref(struct image *image); /* takes NULL */
+
+bool image_writable(const struct image *image);
+bool image_is_block_device(const struct image *image);
+
+/* Whether the file that status is of is this one, or names the same device. */
+bool image_is(const struct image *image, const struct stat *status);
+
+/* Permission bits and modification time at open. */
+mode_t image_mode(const struct image *image);
+struct timespec image_opened_mtime(const struct image *image);
+
+/* The image's size in bytes at this moment. One fstat(2), about 0.2 us on a local file. */
+int image_size(const struct image *image, uint64_t *ret);
+
+/* Bytes that the file system below a regular file has left for its user. */
+int image_available(const struct image *image, uint64_t *ret);
+
+/* Everything dirty in the image onto the disk, whoever wrote it. Errors are recorded, too. */
+int image_flush(struct image *image);
+
+/* A number that moves whenever the image's size, mtime or ctime has moved since the last call:
+ * pages cached under another number may be stale. Our own writes move it like anybody else's,
+ * since nothing that the kernel reports tells the two apart.
+ */
+uint32_t image_generation(struct image *image);
+
+/* Writeback errors. The kernel reports one to a file description once, to whichever flush comes
+ * first, so the image remembers it: each handle keeps a cursor and fails once for each error that
+ * came after it. A cursor counts the errors of all images, so that one serves a slice over many.
+ */
+void image_error_record(struct image *image, int error); /* error: negative errno */
+
+/* How many errors there were so far. An atomic load. */
+uint64_t image_error_count(void);
+
+/* The number of the image's last error if nobody has been told of it yet, else 0. */
+uint64_t image_error_untold(struct image *image);
+
+/* 0, or the image's last error (negative errno) if it is younger than cursor; it is told now. */
+int image_error_since(struct image *image, uint64_t cursor);
+
+#endif

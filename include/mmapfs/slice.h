@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MMAPFS_SLICE_H
+#define MMAPFS_SLICE_H
+
+#include "mmapfs/image.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* The length of an extent that reaches to the end of its image. Only the last one of a slice. */
+#define EXTENT_TAIL UINT64_MAX
+
+/* A byte range of one image. Any byte, no alignment; offset + length never overflows. */
+struct extent {
+	uint64_t start;      /* where it lies in the slice: the sum of the lengths before it */
+	uint64_t offset;     /* where it lies in the image; 0 for zeros */
+	uint64_t length;     /* bytes, or EXTENT_TAIL */
+	struct image *image; /* borrowed from the tree; NULL: zeros */
+};
+
+/* One file: extents in order. Immutable, and shared by all threads without a lock.
+ *
+ * All calls take offsets within the slice, any thread, no lock held; they may block on page
+ * faults and on the disk. They return 0 or a negative errno, and leave ret untouched on failure.
+ * -EIO is the answer wherever an image has shrunk below the range.
+ */
+struct slice {
+	const struct extent *extents;
+	uint32_t extent_count; /* at least 1 */
+	uint32_t mode;         /* permission bits */
+	uid_t uid;
+	gid_t gid;
+	bool writable;
+	bool tail;   /* the last extent is EXTENT_TAIL */
+	bool resize; /* a tail slice that may move its image's end */
+	bool alias;  /* shares a page with another slice, or bytes with itself, and one is writable */
+};
+
+/* Current size in bytes: constant, but for tail slices. */
+int slice_size(const struct slice *slice, uint64_t *ret);
+
+/* Describe up to size bytes at offset as ranges of the mapping, for the kernel to take the bytes
+ * from (writev of a FUSE reply); user space must not touch them, since that can raise SIGBUS.
+ *
+ * *ret_size is short at the end of the slice. Where a later part of the range is lost, partial
+ * decides between -EIO and the part before it. Ranges of zeros point to static memory.
+ * Errors: -EIO; -E2BIG more than max ranges: use slice_read.
+ */
+int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
+		   struct iovec *ranges, int max, int *ret_count, size_t *ret_size);
+
+/* Copy up to size bytes at offset into buf; *ret_size is short at the end of the slice, and with
+ * partial before a lost range. On -EIO buf is undefined.
+ */
+int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,
+	       size_t *ret_size);
+
+/* Write size bytes from buf at offset: in the image's page cache on return. A failure behind the
+ * first byte gives a short *ret_size.
+ * Errors: -EROFS; -ENOSPC past the end of a slice without resize, on zeros, or of the disk;
+ * -EFBIG past what the mapping can grow to; -EIO, -EDQUOT from the image.
+ */
+int slice_write(const struct slice *slice, uint64_t offset, const void *buf, size_t size,
+		size_t *ret_size);
+
+/* Make the bytes [offset, offset + length) durable; nothing but their pages is written, and what
+ * else the file system commits along. Length UINT64_MAX: to the end. Errors are also recorded on
+ * the image (image_error_record).
+ */
+int slice_flush(const struct slice *slice, uint64_t offset, uint64_t length);
+
+/* SEEK_DATA and SEEK_HOLE. Errors: -ENXIO at or past the end, or no data behind offset. */
+int slice_seek(const struct slice *slice, uint64_t offset, int whence, uint64_t *ret);
+
+/* fallocate(2) with mode 0 or FALLOC_FL_KEEP_SIZE, _PUNCH_HOLE, _ZERO_RANGE. Ranges past the end
+ * are clipped under KEEP_SIZE, else they resize the slice where it can.
+ * Errors: -EOPNOTSUPP, -EROFS, -ENOSPC.
+ */
+int slice_allocate(const struct slice *slice, int mode, uint64_t offset, uint64_t length);
+
+/* Copy between or within slices; overlapping bytes of an image arrive as if through a buffer of
+ * COPY_CHUNK bytes. *ret_size is short at the source's end, and after SLICE_COPY_MAX.
+ */
+#define SLICE_COPY_MAX (64UL << 20)
+int slice_copy(const struct slice *source, uint64_t source_offset, const struct slice *target,
+	       uint64_t target_offset, size_t size, size_t *ret_size);
+
+/* Errors: -EPERM unless the slice has resize and size reaches its tail. */
+int slice_resize(const struct slice *slice, uint64_t size);
+
+/* Units of 512 bytes that the slice's images have allocated for it (holes and zeros are none). */
+uint64_t slice_blocks(const struct slice *slice);
+
+/* The sum of its images' generations: unchanged exactly when none of them moved. */
+uint32_t slice_generation(const struct slice *slice);
+
+/* Writeback errors as one handle sees them: a cursor to start with, and then, at each fsync, the
+ * error of any of its images since (0 or negative errno), once.
+ */
+uint64_t slice_error_sample(const struct slice *slice);
+int slice_error_check(const struct slice *slice, uint64_t *cursor);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MMAPFS_TREE_H
+#define MMAPFS_TREE_H
+
+#include "mmapfs/error.h"
+#include "mmapfs/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The names of a mount: directories, and slices as their files.
+ *
+ * A builder takes images and slices in any order of names and checks them all; what it builds is
+ * immutable, and shared by all threads without a lock. Nodes are numbered level by level, the
+ * entries of a directory in a row and in order of their bytes, so that a number depends on the
+ * table alone, a listing resumes at any entry, and a lookup is a binary search.
+ */
+struct tree;
+struct tree_builder;
+
+/* Ownership and permission bits that the command line gives to all slices. */
+struct tree_defaults {
+	uid_t uid;
+	gid_t gid;
+	bool has_mode; /* else each slice has its images' bits */
+	mode_t mode;
+	bool read_only; /* every image and slice, whatever they ask for */
+	bool no_lock;
+};
+
+/* What a table may say of a slice. */
+struct slice_options {
+	enum image_access access; /* AUTO: as its images allow */
+	bool resize;
+	bool has_mode;
+	bool has_uid;
+	bool has_gid;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* A component of a slice's name, and the whole name, in bytes. */
+#define TREE_COMPONENT_MAX 255
+#define TREE_PATH_MAX 4095
+/* Slices, extents, and names together: what 32-bit indices reach. */
+#define TREE_COUNT_MAX 0x7fffffffUL
+#define TREE_NAMES_MAX 0xffffffffUL
+/* The name at the root that the mount keeps for itself. */
+#define TREE_RESERVED ".mmapfs"
+
+/* NULL when out of memory. file is named in messages; NULL on the command line. Borrowed. */
+struct tree_builder *tree_builder_new(const char *file);
+void tree_builder_free(struct tree_builder *builder); /* takes NULL */
+
+const char *tree_builder_file(const struct tree_builder *builder);
+
+/* The line that the following calls stand on. */
+void tree_builder_set_line(struct tree_builder *builder, unsigned long line);
+
+/* Each adds one thing, and puts what is wrong with it into error. 0, or -EINVAL, or -ENOMEM; the
+ * builder stays usable, to find further errors. Strings are copied.
+ *
+ * tree_builder_image: name is what extents refer to; path as open(2) takes it.
+ * tree_builder_slice: begins a slice; the extents that follow belong to it. A slice without a
+ * valid extent is an error of its own line.
+ * tree_builder_extent: image NULL means zeros; length EXTENT_TAIL reaches to the image's end.
+ */
+int tree_builder_image(struct tree_builder *builder, const char *name, const char *path,
+		       enum image_access access, struct error *error);
+int tree_builder_slice(struct tree_builder *builder, const char *name,
+		       const struct slice_options *options, struct error *error);
+int tree_builder_extent(struct tree_builder *builder, const char *image, uint64_t offset,
+			uint64_t length, struct error *error);
+
+/* Calls visit for each extent of the slice called name (a path within the mount), unchecked, as
+ * the table has them; nothing is opened. -ENOENT when there is none; else the first nonzero value
+ * that visit returns, or 0.
+ */
+typedef int (*extent_visitor)(void *context, const char *image_path, uint64_t offset,
+			      uint64_t length);
+int tree_builder_visit(const struct tree_builder *builder, const char *name, extent_visitor visit,
+		       void *context);
+
+/* Open the images, check every extent against them, and build. inspect: for a look only
+ * (IMAGE_INSPECT). The builder is used up, whatever the outcome, but still to be freed.
+ *
+ * *ret is the caller's (tree_free) and untouched on failure: -EINVAL with messages, or -ENOMEM.
+ */
+int tree_build(struct tree_builder *builder, const struct tree_defaults *defaults, bool inspect,
+	       struct error *error, struct tree **ret);
+void tree_free(struct tree *tree); /* takes NULL */
+
+/* Nodes are 1 (the root directory) to tree_node_count(). */
+#define TREE_ROOT 1U
+
+size_t tree_node_count(const struct tree *tree);
+bool tree_is_directory(const struct tree *tree, uint32_t node);
+uint32_t tree_parent(const struct tree *tree, uint32_t node); /* the root's is the root */
+const struct slice *tree_slice(const struct tree *tree, uint32_t node); /* NULL: a directory */
+
+/* The entry of directory that is called name: its node, 0 if there is none. */
+uint32_t tree_lookup(const struct tree *tree, uint32_t directory, const char *name);
+
+/* Entry index of directory, in order of names: its node, and its name into name. 0 past the end. */
+uint32_t tree_entry(const struct tree *tree, uint32_t directory, uint64_t index,
+		    char name[TREE_COMPONENT_MAX + 1]);
+
+/* What went in, in the order of the table, for those who print it. */
+struct tree_image {
+	const char *name;
+	const char *path;
+	enum image_access access; /* as it was opened, never AUTO */
+	struct image *image;      /* borrowed */
+};
+
+struct tree_slice {
+	const char *name;
+	const struct slice *slice;
+	/* Which of the slice's attributes the table gave itself. */
+	bool has_mode;
+	bool has_uid;
+	bool has_gid;
+};
+
+size_t tree_image_count(const struct tree *tree);
+struct tree_image tree_image_at(const struct tree *tree, size_t index);
+size_t tree_slice_count(const struct tree *tree);
+struct tree_slice tree_slice_at(const struct tree *tree, size_t index);
+
+/* The index of the image behind an extent. */
+size_t tree_image_index(const struct tree *tree, const struct image *image);
+
+/* Bytes of all slices together, saturating. */
+uint64_t tree_total_size(const struct tree *tree);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "mmapfs/error.h"
+#include "mmapfs/tree.h"
+#include "options.h"
+
+/* Exit statuses of every verb. */
+enum {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+};
+
+/* Each runs a verb and returns the exit status, having printed its messages. */
+int verb_mount(const struct options *options);
+int verb_plan(const struct options *options);
+int verb_where(const struct options *options);
+int verb_umount(const struct options *options);
+
+/* One line on standard error. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Print what was collected, a line each, and clear it. */
+void complain_all(struct error *error);
+
+/* What the command line wants mounted. arguments holds IMAGE when there is neither a table nor
+ * slices that all name theirs. 0, or an exit status when the combination makes no sense.
+ */
+struct source {
+	const char *image; /* borrowed; NULL for none */
+	const char *table; /* borrowed; NULL for none */
+};
+int source_choose(const struct options *options, int argument_count, struct source *ret);
+
+/* Build the tree of the source. Prints what is wrong. *ret is the caller's (tree_free). 0 or an
+ * exit status.
+ */
+int source_build(const struct source *source, const struct options *options, bool inspect,
+		 struct tree **ret);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* mmapfs: byte ranges of images as files. */
+#include "cli.h"
+
+#include "cleanup.h"
+
+#include <fuse_lowlevel.h>
+#include <stdarg.h>
+#include <string.h>
+
+void complain(const char *format, ...)
+{
+	va_list arguments;
+
+	fputs("mmapfs: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	putc('\n', stderr);
+}
+
+void complain_all(struct error *error)
+{
+	for (size_t i = 0; i < error->count; i++)
+		complain("%s", error->messages[i]);
+	if (error->omitted > 0)
+		complain("and %zu more errors", error->omitted);
+	error_clear(error);
+}
+
+static int print_help(void)
+{
+	fputs("Usage:\n"
+	      "  mmapfs [mount] [OPTIONS] IMAGE MOUNTPOINT\n"
+	      "  mmapfs [mount] [OPTIONS] -s SLICE... [IMAGE] MOUNTPOINT\n"
+	      "  mmapfs [mount] [OPTIONS] --table FILE MOUNTPOINT\n"
+	      "  mmapfs plan    [--json] IMAGE | -s SLICE... [IMAGE] | --table FILE\n"
+	      "  mmapfs where   FILE...\n"
+	      "  mmapfs umount  MOUNTPOINT\n"
+	      "\n"
+	      "Mount byte ranges of disk images and other big files as ordinary files.\n"
+	      "\n"
+	      "  mount    serve the slices in MOUNTPOINT, in the background\n"
+	      "  plan     print the table that would be mounted\n"
+	      "  where    print image, offset and length behind mounted files\n"
+	      "  umount   flush, unmount, wait, and fail if anything did not reach the disk\n"
+	      "\n"
+	      "Sizes: bytes; K M G T P E and KiB MiB ... are powers of 1024, KB MB ... powers\n"
+	      "of 1000, s is sectors of 512 bytes, 0x hexadecimal.\n"
+	      "\n",
+	      stdout);
+	options_print_help(stdout);
+	fputs("\nExit status: 0 done, 1 failed, 2 wrong usage.\n", stdout);
+	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int print_version(void)
+{
+	printf("mmapfs %s (libfuse %s)\n", MMAPFS_VERSION, fuse_pkgversion());
+	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run(const struct options *options)
+{
+	if (options->help)
+		return print_help();
+	if (options->version)
+		return print_version();
+	switch (options->verb) {
+	case VERB_PLAN:
+		return verb_plan(options);
+	case VERB_WHERE:
+		return verb_where(options);
+	case VERB_UMOUNT:
+		return verb_umount(options);
+	default:
+		return verb_mount(options);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_(options_clear) struct options options;
+	struct error error = ERROR_INIT;
+	int result = options_parse(argc, argv, &options, &error);
+
+	if (result < 0) {
+		if (result != -EINVAL)
+			error_add(&error, NULL, "%s", strerror(-result));
+		complain_all(&error);
+		return EXIT_USAGE;
+	}
+	return run(&options);
+}

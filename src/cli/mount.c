@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* mmapfs mount: serve in the background, or in the foreground.
+ *
+ *     parent                       child (its own session; all the work)
+ *       fork ----------------------> options, images, mount, INIT
+ *       wait for a byte <----------- exit status, when the mount answers or cannot be made
+ *       exit with it                 serve on, logging to syslog
+ *
+ * The fork comes first, so that no image is open, mapped or locked on both sides.
+ */
+#include "cli.h"
+
+#include "cleanup.h"
+#include "log.h"
+#include "mmapfs/layout.h"
+#include "mounts.h"
+#include "session.h"
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+static void cleanup_tree(struct tree **tree)
+{
+	tree_free(*tree);
+}
+
+static void cleanup_session(struct session **session)
+{
+	session_free(*session);
+}
+
+/* A mount whose daemon has died answers ENOTCONN: take it away, if it is ours to take. */
+static int remove_dead_mount(const char *mountpoint)
+{
+	struct mount mount;
+
+	if (mount_find(mountpoint, &mount) < 0 || !mount.is_mmapfs ||
+	    mount_detach(mountpoint, true, false) < 0) {
+		complain("%s: a dead mount that is not ours is there", mountpoint);
+		return EXIT_FAILED;
+	}
+	complain("%s: the mount there had lost its daemon; unmounted it", mountpoint);
+	return 0;
+}
+
+/* The mountpoint's resolved path, the caller's, once it is fit to be mounted on. */
+static int check_mountpoint(const char *argument, char **ret)
+{
+	_cleanup_(cleanup_free) char *path = mount_resolve(argument);
+	struct mount mount;
+	struct stat status;
+	int result = path ? stat(path, &status) : -1;
+
+	if (path && result < 0 && errno == ENOTCONN) {
+		result = remove_dead_mount(path);
+		if (result != 0)
+			return result;
+		result = stat(path, &status);
+	}
+	if (result < 0) {
+		complain("mountpoint '%s': %s", argument, strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (!S_ISDIR(status.st_mode)) {
+		complain("mountpoint '%s': is not a directory", argument);
+		return EXIT_FAILED;
+	}
+	if (mount_find(path, &mount) == 0 && mount.is_mmapfs) {
+		complain("mountpoint '%s': an mmapfs is mounted there already", argument);
+		return EXIT_FAILED;
+	}
+	if (access(path, W_OK) < 0) {
+		complain("mountpoint '%s': you must be able to write to it", argument);
+		return EXIT_FAILED;
+	}
+	*ret = steal_pointer(&path);
+	return 0;
+}
+
+/* An image below the mountpoint would be hidden by the mount that serves it. */
+static int check_images_outside(const struct tree *tree, const char *mountpoint)
+{
+	size_t length = strlen(mountpoint);
+	int status = 0;
+
+	for (size_t i = 0; i < tree_image_count(tree); i++) {
+		struct tree_image image = tree_image_at(tree, i);
+
+		if (strncmp(image.path, mountpoint, length) != 0 || image.path[length] != '/')
+			continue;
+		complain("image '%s': %s: lies inside the mountpoint", image.name, image.path);
+		status = EXIT_FAILED;
+	}
+	return status;
+}
+
+/* Who is told when the mount answers. */
+struct readiness {
+	int *status_fd; /* the waiting parent's pipe, -1 once it has had its answer; or NULL */
+	const char *mountpoint;
+};
+
+static void become_daemon(int *status_fd)
+{
+	const char status = EXIT_DONE;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	log_to_syslog();
+	(void)!chdir("/");
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	(void)!write(*status_fd, &status, 1);
+	close(steal_fd(status_fd));
+}
+
+static void on_ready(void *context)
+{
+	struct readiness *readiness = context;
+
+#ifdef HAVE_SYSTEMD
+	sd_notifyf(0, "READY=1\nSTATUS=serving %s\nMAINPID=%ld", readiness->mountpoint,
+		   (long)getpid());
+#endif
+	if (readiness->status_fd)
+		become_daemon(readiness->status_fd);
+}
+
+static int serve(const struct source *source, const struct options *options,
+		 const char *mountpoint_argument, int *status_fd)
+{
+	_cleanup_(cleanup_free) char *mountpoint = NULL;
+	_cleanup_(cleanup_free) char *name = NULL;
+	_cleanup_(cleanup_tree) struct tree *tree = NULL;
+	_cleanup_(cleanup_session) struct session *session = NULL;
+	struct readiness readiness = { status_fd, NULL };
+	struct session_options session_options = {
+		.cache = (enum cache_mode)options->cache,
+		.xattr = options->xattr,
+		.debug = options->debug,
+		.read_only = options->read_only,
+		.uid = options->uid,
+		.gid = options->gid,
+		.directory_mode = options->has_mode ? options->mode : 0444,
+		.fuse_options = options->fuse_options,
+		.write_table = table_write,
+		.ready = on_ready,
+		.ready_context = &readiness,
+	};
+	struct error error = ERROR_INIT;
+	int result;
+
+	name = realpath(source->table ?: source->image ?: "", NULL);
+	session_options.source = name ?: "mmapfs";
+	result = session_new(&session_options, &error, &session);
+	if (result < 0) {
+		if (result != -EINVAL)
+			error_add(&error, NULL, "%s", strerror(-result));
+		complain_all(&error);
+		return EXIT_USAGE;
+	}
+	result = check_mountpoint(mountpoint_argument, &mountpoint) ?:
+		 source_build(source, options, false, &tree) ?:
+		 check_images_outside(tree, mountpoint);
+	if (result != 0 || options->fake)
+		return result;
+	readiness.mountpoint = mountpoint;
+	result = session_mount(session, mountpoint, tree, &error);
+	if (result < 0) {
+		if (error.count == 0)
+			error_add(&error, NULL, "%s: %s", mountpoint, strerror(-result));
+		complain_all(&error);
+		return EXIT_FAILED;
+	}
+	return session_run(session) < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+/* The exit status that the child sends, or its end without one. */
+static int wait_for_child(int status_fd)
+{
+	char status;
+	ssize_t got;
+
+	do
+		got = read(status_fd, &status, 1);
+	while (got < 0 && errno == EINTR);
+	if (got == 1)
+		return status;
+	complain("the daemon died while mounting");
+	return EXIT_FAILED;
+}
+
+static int serve_in_background(const struct source *source, const struct options *options,
+			       const char *mountpoint)
+{
+	_cleanup_(cleanup_close) int read_end = -1;
+	_cleanup_(cleanup_close) int write_end = -1;
+	int ends[2];
+	pid_t child;
+	char status;
+
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		complain("pipe: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	read_end = ends[0];
+	write_end = ends[1];
+	child = fork();
+	if (child < 0) {
+		complain("fork: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (child > 0) {
+		close(steal_fd(&write_end));
+		return wait_for_child(read_end);
+	}
+	close(steal_fd(&read_end));
+	setsid();
+	status = serve(source, options, mountpoint, &write_end);
+	if (write_end >= 0)
+		(void)!write(write_end, &status, 1);
+	return status;
+}
+
+int verb_mount(const struct options *options)
+{
+	const char *mountpoint;
+	struct source source;
+	int status;
+
+	if (options->argument_count == 0) {
+		complain("no MOUNTPOINT given; see 'mmapfs --help'");
+		return EXIT_USAGE;
+	}
+	mountpoint = options->arguments[options->argument_count - 1];
+	status = source_choose(options, options->argument_count - 1, &source);
+	if (status != 0)
+		return status;
+	if (options->foreground)
+		return serve(&source, options, mountpoint, NULL);
+	return serve_in_background(&source, options, mountpoint);
+}

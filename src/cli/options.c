@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line. options.def lists the options; this file decodes and describes them. */
+#include "options.h"
+
+#include "cleanup.h"
+#include "vec.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <string.h>
+
+#define ON_MOUNT (1 << VERB_MOUNT)
+#define ON_PLAN (1 << VERB_PLAN)
+#define ON_ALL (ON_MOUNT | ON_PLAN | 1 << VERB_WHERE | 1 << VERB_UMOUNT)
+
+enum option_key {
+	OPTION_END,
+#define OPTION(key, ...) OPTION_##key,
+#define MOUNT_OPTION(key, ...)
+#define IGNORED(name)
+#include "options.def"
+#undef OPTION
+#undef MOUNT_OPTION
+};
+
+enum mount_option_key {
+	MOUNT_OPTION_END,
+#define OPTION(key, ...)
+#define MOUNT_OPTION(key, ...) MOUNT_OPTION_##key,
+#include "options.def"
+#undef OPTION
+#undef MOUNT_OPTION
+#undef IGNORED
+};
+
+struct option_entry {
+	enum option_key key;
+	char letter;
+	const char *name;
+	const char *argument;
+	int verbs;
+	const char *help;
+};
+
+struct mount_option_entry {
+	enum mount_option_key key;
+	const char *name;
+	const char *argument;
+	const char *help;
+};
+
+static const struct option_entry entries[] = {
+#define OPTION(key, letter, name, argument, verbs, help)                                           \
+	{ OPTION_##key, letter, name, argument, verbs, help },
+#define MOUNT_OPTION(key, ...)
+#define IGNORED(name)
+#include "options.def"
+#undef OPTION
+#undef MOUNT_OPTION
+};
+
+static const struct mount_option_entry mount_entries[] = {
+#define OPTION(key, ...)
+#define MOUNT_OPTION(key, name, argument, help) { MOUNT_OPTION_##key, name, argument, help },
+#include "options.def"
+#undef OPTION
+#undef MOUNT_OPTION
+#undef IGNORED
+};
+
+static const char *const ignored[] = {
+#define OPTION(key, ...)
+#define MOUNT_OPTION(key, ...)
+#define IGNORED(name) name,
+#include "options.def"
+#undef OPTION
+#undef MOUNT_OPTION
+#undef IGNORED
+};
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+static const char *const verb_names[] = {
+	[VERB_MOUNT] = "mount",
+	[VERB_PLAN] = "plan",
+	[VERB_WHERE] = "where",
+	[VERB_UMOUNT] = "umount",
+};
+
+static bool is_ignored(const char *option)
+{
+	if (strncmp(option, "x-", 2) == 0 || strncmp(option, "X-", 2) == 0 ||
+	    strncmp(option, "comment=", 8) == 0 || *option == '\0')
+		return true;
+	for (size_t i = 0; i < COUNT(ignored); i++)
+		if (strcmp(option, ignored[i]) == 0)
+			return true;
+	return false;
+}
+
+/* A plain number up to max in the given base. */
+static int parse_number(const char *text, int base, unsigned long max, unsigned long *ret)
+{
+	unsigned long value;
+	char *end;
+
+	if (!text || *text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	value = strtoul(text, &end, base);
+	if (errno || *end || value > max)
+		return -EINVAL;
+	*ret = value;
+	return 0;
+}
+
+/* Index of value in the words, or -EINVAL. */
+static int find_word(const char *value, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(value, words[i]) == 0)
+			return i;
+	return -EINVAL;
+}
+
+static int append_fuse_option(struct options *options, const char *option)
+{
+	char *joined;
+
+	if (asprintf(&joined, "%s%s%s", options->fuse_options, *options->fuse_options ? "," : "",
+		     option) < 0)
+		return -ENOMEM;
+	free(options->fuse_options);
+	options->fuse_options = joined;
+	return 0;
+}
+
+static int set_mount_option(struct options *options, enum mount_option_key key, const char *value)
+{
+	static const char *const caches[] = { "auto", "none", "always" };
+	static const char *const switches[] = { "off", "on" };
+	unsigned long number = 0;
+	int result = 0;
+
+	switch (key) {
+	case MOUNT_OPTION_RO:
+	case MOUNT_OPTION_RW:
+		options->read_only = key == MOUNT_OPTION_RO;
+		break;
+	case MOUNT_OPTION_ALLOW_OTHER:
+		return append_fuse_option(options, "allow_other");
+	case MOUNT_OPTION_UID:
+		result = parse_number(value, 10, UINT_MAX - 1, &number);
+		options->uid = number;
+		break;
+	case MOUNT_OPTION_GID:
+		result = parse_number(value, 10, UINT_MAX - 1, &number);
+		options->gid = number;
+		break;
+	case MOUNT_OPTION_MODE:
+		result = parse_number(value, 8, 0777, &number);
+		options->mode = number;
+		options->has_mode = true;
+		break;
+	case MOUNT_OPTION_CACHE:
+		result = find_word(value, caches, COUNT(caches));
+		options->cache = result < 0 ? CACHE_OPTION_AUTO : (enum cache_option)result;
+		break;
+	case MOUNT_OPTION_XATTR:
+		options->xattr = true;
+		break;
+	case MOUNT_OPTION_LOCK:
+		result = find_word(value, switches, COUNT(switches));
+		options->no_lock = result == 0;
+		break;
+	case MOUNT_OPTION_SOURCE_TABLE:
+		options->source_is_table = true;
+		break;
+	case MOUNT_OPTION_END:
+		break;
+	}
+	return result < 0 ? result : 0;
+}
+
+/* One element of a -o list. Modifies it. */
+static int read_mount_option(struct options *options, char *option, struct error *error)
+{
+	for (size_t i = 0; i < COUNT(mount_entries); i++) {
+		const struct mount_option_entry *entry = &mount_entries[i];
+		size_t length = strlen(entry->name);
+		const char *value = NULL;
+		int result;
+
+		if (strncmp(option, entry->name, length) != 0 ||
+		    (option[length] != '\0' && option[length] != '='))
+			continue;
+		if (option[length] == '=')
+			value = option + length + 1;
+		if (!entry->argument != !value) {
+			error_add(error, NULL, "option '%s' %s", entry->name,
+				  value ? "takes no value" : "needs a value");
+			return -EINVAL;
+		}
+		result = set_mount_option(options, entry->key, value);
+		if (result == -EINVAL)
+			error_add(error, NULL, "option '%s': bad value '%s', wants %s",
+				  entry->name, value, entry->argument);
+		return result;
+	}
+	return is_ignored(option) ? 0 : append_fuse_option(options, option);
+}
+
+static int read_mount_options(struct options *options, const char *list, struct error *error)
+{
+	_cleanup_(cleanup_free) char *copy = strdup(list);
+	char *rest = copy;
+	char *option;
+	int result = copy ? 0 : -ENOMEM;
+
+	while (rest && (option = strsep(&rest, ",")) != NULL) {
+		int one = read_mount_option(options, option, error);
+
+		if (one < 0)
+			result = one;
+	}
+	return result;
+}
+
+static int set_option(struct options *options, enum option_key key, char *value,
+		      struct error *error)
+{
+	switch (key) {
+	case OPTION_SLICE:
+		options->slices[options->slice_count++] = value;
+		break;
+	case OPTION_TABLE:
+		options->table = value;
+		break;
+	case OPTION_MOUNT_OPTIONS:
+		return read_mount_options(options, value, error);
+	case OPTION_FOREGROUND:
+		options->foreground = true;
+		break;
+	case OPTION_DEBUG:
+		options->foreground = options->debug = true;
+		break;
+	case OPTION_JSON:
+		options->json = true;
+		break;
+	case OPTION_HELP:
+		options->help = true;
+		break;
+	case OPTION_VERSION:
+		options->version = true;
+		break;
+	case OPTION_END:
+		break;
+	}
+	return 0;
+}
+
+/* What getopt_long(3) wants, made from the list. */
+struct getopt_tables {
+	char letters[2 * COUNT(entries) + 2];
+	struct option names[COUNT(entries) + 1];
+};
+
+static void make_tables(enum verb verb, struct getopt_tables *ret)
+{
+	char *letter = ret->letters;
+	size_t count = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	*letter++ = ':';
+	for (size_t i = 0; i < COUNT(entries); i++) {
+		if (!(entries[i].verbs & 1 << verb))
+			continue;
+		*letter++ = entries[i].letter;
+		if (entries[i].argument)
+			*letter++ = ':';
+		ret->names[count++] = (struct option){
+			.name = entries[i].name,
+			.has_arg = entries[i].argument ? required_argument : no_argument,
+			.val = entries[i].letter,
+		};
+	}
+}
+
+static enum option_key find_letter(int letter)
+{
+	for (size_t i = 0; i < COUNT(entries); i++)
+		if (entries[i].letter == letter)
+			return entries[i].key;
+	return OPTION_END;
+}
+
+static int parse_own(int argc, char **argv, struct options *options, struct error *error)
+{
+	struct getopt_tables tables;
+	int result = 0;
+	int letter;
+
+	make_tables(options->verb, &tables);
+	opterr = 0;
+	while ((letter = getopt_long(argc, argv, tables.letters, tables.names, NULL)) != -1) {
+		int one = -EINVAL;
+
+		if (letter == ':')
+			error_add(error, NULL, "option '%s' needs a value", argv[optind - 1]);
+		else if (letter == '?' && optopt)
+			error_add(error, NULL, "unknown option '-%c'", optopt);
+		else if (letter == '?')
+			error_add(error, NULL, "unknown option '%s'", argv[optind - 1]);
+		else
+			one = set_option(options, find_letter(letter), optarg, error);
+		if (one < 0)
+			result = one;
+	}
+	options->arguments = argv + optind;
+	options->argument_count = argc - optind;
+	return result;
+}
+
+/* As mount(8) calls its helpers: SOURCE MOUNTPOINT [-sfnv] [-N NS] [-t TYPE] [-o LIST]. */
+static int parse_helper(int argc, char **argv, struct options *options, struct error *error)
+{
+	int result = 0;
+	int letter;
+
+	opterr = 0;
+	while ((letter = getopt(argc, argv, "sfnvo:N:t:hV")) != -1) {
+		int one = 0;
+
+		switch (letter) {
+		case 's':
+		case 'n':
+		case 'v':
+		case 't':
+			break;
+		case 'f':
+			options->fake = true;
+			break;
+		case 'h':
+			options->help = true;
+			break;
+		case 'V':
+			options->version = true;
+			break;
+		case 'o':
+			one = read_mount_options(options, optarg, error);
+			break;
+		default:
+			error_add(error, NULL, "unknown option '-%c'", optopt ? optopt : letter);
+			one = -EINVAL;
+		}
+		if (one < 0)
+			result = one;
+	}
+	options->arguments = argv + optind;
+	options->argument_count = argc - optind;
+	return result;
+}
+
+int options_parse(int argc, char **argv, struct options *ret, struct error *error)
+{
+	int verb = argc > 1 ? find_word(argv[1], verb_names, COUNT(verb_names)) : -EINVAL;
+
+	*ret = (struct options){
+		.verb = verb < 0 ? VERB_MOUNT : (enum verb)verb,
+		.uid = geteuid(),
+		.gid = getegid(),
+		.slices = calloc(argc + 1, sizeof(*ret->slices)),
+		.fuse_options = strdup(""),
+	};
+	if (!ret->slices || !ret->fuse_options)
+		return -ENOMEM;
+	if (strcmp(program_invocation_short_name, "mount.mmapfs") == 0) {
+		ret->verb = VERB_MOUNT;
+		return parse_helper(argc, argv, ret, error);
+	}
+	if (verb >= 0) {
+		argc--;
+		argv++;
+	}
+	return parse_own(argc, argv, ret, error);
+}
+
+void options_clear(struct options *options)
+{
+	free(options->slices);
+	free(options->fuse_options);
+	*options = (struct options){ 0 };
+}
+
+/* Print text wrapped at column 79, each line behind the first indented by indent. */
+static void print_wrapped(const char *text, int column, int indent, FILE *out)
+{
+	while (*text) {
+		int length = strcspn(text, " ");
+
+		if (column + 1 + length > 79) {
+			fprintf(out, "\n%*s", indent, "");
+			column = indent;
+		} else if (column > indent) {
+			putc(' ', out);
+			column++;
+		}
+		fwrite(text, 1, length, out);
+		column += length;
+		text += length + strspn(text + length, " ");
+	}
+	putc('\n', out);
+}
+
+#define HELP_INDENT 26
+
+static void print_help_entry(const char *label, const char *help, FILE *out)
+{
+	int printed = fprintf(out, "  %-*s", HELP_INDENT - 2, label);
+
+	if (printed > HELP_INDENT) {
+		fprintf(out, "\n%*s", HELP_INDENT, "");
+	}
+	print_wrapped(help, HELP_INDENT, HELP_INDENT, out);
+}
+
+void options_print_help(FILE *out)
+{
+	char label[64];
+
+	fputs("Options:\n", out);
+	for (size_t i = 0; i < COUNT(entries); i++) {
+		snprintf(label, sizeof(label), "-%c, --%s%s%s", entries[i].letter, entries[i].name,
+			 entries[i].argument ? " " : "",
+			 entries[i].argument ? entries[i].argument : "");
+		print_help_entry(label, entries[i].help, out);
+	}
+	fputs("\nMount options (-o):\n", out);
+	for (size_t i = 0; i < COUNT(mount_entries); i++) {
+		snprintf(label, sizeof(label), "%s%s%s", mount_entries[i].name,
+			 mount_entries[i].argument ? "=" : "",
+			 mount_entries[i].argument ? mount_entries[i].argument : "");
+		print_help_entry(label, mount_entries[i].help, out);
+	}
+	fputs("\nOther options go to libfuse and the kernel. Ignored, for fstab(5):", out);
+	for (size_t i = 0; i < COUNT(ignored); i++)
+		fprintf(out, "%s%s", i == 0 ? "\n  " : " ", ignored[i]);
+	fputs(" x-*\n", out);
+}
+
+void options_print_manual(FILE *out)
+{
+	fputs(".Bl -tag -width Ds\n", out);
+	for (size_t i = 0; i < COUNT(entries); i++) {
+		const struct option_entry *entry = &entries[i];
+
+		fprintf(out, ".It Fl %c , Fl -%s", entry->letter, entry->name);
+		if (entry->argument)
+			fprintf(out, " Ar %s", entry->argument);
+		fprintf(out, "\n%s.\n", entry->help);
+	}
+	fputs(".El\n.Pp\nMount options, behind\n.Fl o :\n.Bl -tag -width Ds\n", out);
+	for (size_t i = 0; i < COUNT(mount_entries); i++) {
+		const struct mount_option_entry *entry = &mount_entries[i];
+
+		fprintf(out, ".It Cm %s", entry->name);
+		if (entry->argument)
+			fprintf(out, " Ns = Ns Ar %s", entry->argument);
+		fprintf(out, "\n%s.\n", entry->help);
+	}
+	fputs(".El\n.Pp\nOther options go to libfuse and the kernel.\nIgnored, for\n.Xr fstab 5 :\n",
+	      out);
+	for (size_t i = 0; i < COUNT(ignored); i++)
+		fprintf(out, ".Cm %s ,\n", ignored[i]);
+	fputs(".Cm comment= ,\nand all that begin with\n.Cm x- .\n", out);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include "mmapfs/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+enum verb {
+	VERB_MOUNT,
+	VERB_PLAN,
+	VERB_WHERE,
+	VERB_UMOUNT,
+};
+
+enum cache_option {
+	CACHE_OPTION_AUTO,
+	CACHE_OPTION_NONE,
+	CACHE_OPTION_ALWAYS,
+};
+
+/* The command line, decoded. Strings are borrowed from it unless they say otherwise. */
+struct options {
+	enum verb verb;
+	bool help;
+	bool version;
+	bool foreground;
+	bool debug;
+	bool json;
+	bool fake; /* mount(8)'s -f: go through the motions only */
+
+	char **slices; /* the array is owned */
+	size_t slice_count;
+	const char *table;
+
+	bool read_only;
+	bool xattr;
+	bool no_lock;
+	bool source_is_table;
+	bool has_mode;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	enum cache_option cache;
+	char *fuse_options; /* comma list of what is not ours; owned, "" for none */
+
+	char **arguments; /* what is not an option */
+	int argument_count;
+};
+
+/* Decode a command line: "mmapfs [VERB] ..." or, called as mount.mmapfs, what mount(8) passes.
+ * May reorder argv. 0, -EINVAL with messages, or -ENOMEM; clear ret in any case.
+ */
+int options_parse(int argc, char **argv, struct options *ret, struct error *error);
+void options_clear(struct options *options);
+
+/* The list of options as --help shows it, and as the manual page includes it (mdoc). */
+void options_print_help(FILE *out);
+void options_print_manual(FILE *out);
+
+#endif

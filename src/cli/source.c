@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* From the command line's images, slices and tables to a tree. */
+#include "cli.h"
+
+#include "cleanup.h"
+#include "mmapfs/layout.h"
+
+#include <string.h>
+
+static void cleanup_builder(struct tree_builder **builder)
+{
+	tree_builder_free(*builder);
+}
+
+static void cleanup_reader(struct spec_reader **reader)
+{
+	spec_reader_free(*reader);
+}
+
+int source_choose(const struct options *options, int argument_count, struct source *ret)
+{
+	struct source source = { .table = options->table };
+
+	if (argument_count > 1) {
+		complain("unexpected argument '%s'; see 'mmapfs --help'", options->arguments[1]);
+		return EXIT_USAGE;
+	}
+	if (argument_count == 1 && options->source_is_table && !source.table)
+		source.table = options->arguments[0];
+	else if (argument_count == 1)
+		source.image = options->arguments[0];
+	if (source.table && (source.image || options->slice_count > 0)) {
+		complain("a table comes without an image or slices beside it");
+		return EXIT_USAGE;
+	}
+	if (!source.table && !source.image && options->slice_count == 0) {
+		complain("nothing to mount: give IMAGE, -s SLICE or --table FILE");
+		return EXIT_USAGE;
+	}
+	*ret = source;
+	return 0;
+}
+
+/* The folder that a table's relative paths start from. The caller's. */
+static char *folder_of(const char *table)
+{
+	_cleanup_(cleanup_free) char *path = realpath(table, NULL);
+	char *slash = path ? strrchr(path, '/') : NULL;
+
+	if (!slash)
+		return NULL;
+	*(slash == path ? slash + 1 : slash) = '\0';
+	return steal_pointer(&path);
+}
+
+static int read_table(const char *table, struct tree_builder *builder, struct error *error)
+{
+	_cleanup_(cleanup_fclose) FILE *file = NULL;
+	_cleanup_(cleanup_free) char *folder = NULL;
+
+	if (strcmp(table, "-") == 0) {
+		folder = realpath(".", NULL);
+		return folder ? table_read(stdin, folder, builder, error) : -errno;
+	}
+	file = fopen(table, "re");
+	folder = folder_of(table);
+	if (!file || !folder) {
+		error_add(error, NULL, "%s: %s", table, strerror(errno));
+		return -EINVAL;
+	}
+	return table_read(file, folder, builder, error);
+}
+
+static int read_slices(const struct source *source, const struct options *options,
+		       struct tree_builder *builder, struct error *error)
+{
+	_cleanup_(cleanup_reader) struct spec_reader *reader =
+		spec_reader_new(builder, source->image);
+	int result = reader ? 0 : -ENOMEM;
+
+	if (reader && options->slice_count == 0)
+		return spec_whole_image(reader, error);
+	for (size_t i = 0; reader && i < options->slice_count; i++) {
+		int one = spec_read(reader, options->slices[i], error);
+
+		if (one < 0)
+			result = one;
+	}
+	return result;
+}
+
+static int build(const struct source *source, const struct options *options, bool inspect,
+		 struct error *error, struct tree **ret)
+{
+	const char *file = source->table && strcmp(source->table, "-") == 0 ? "standard input"
+									    : source->table;
+	_cleanup_(cleanup_builder) struct tree_builder *builder = tree_builder_new(file);
+	struct tree_defaults defaults = {
+		.uid = options->uid,
+		.gid = options->gid,
+		.has_mode = options->has_mode,
+		.mode = options->mode,
+		.read_only = options->read_only,
+		.no_lock = options->no_lock,
+	};
+	int result;
+
+	if (!builder)
+		return -ENOMEM;
+	result = source->table ? read_table(source->table, builder, error)
+			       : read_slices(source, options, builder, error);
+	if (result < 0 && result != -EINVAL)
+		return result;
+	/* Even after a bad line: what is wrong with the good ones is worth saying at once. */
+	return tree_build(builder, &defaults, inspect, error, ret);
+}
+
+int source_build(const struct source *source, const struct options *options, bool inspect,
+		 struct tree **ret)
+{
+	struct error error = ERROR_INIT;
+	int result = build(source, options, inspect, &error, ret);
+
+	if (result == 0)
+		return 0;
+	if (result != -EINVAL)
+		error_add(&error, NULL, "%s", strerror(-result));
+	complain_all(&error);
+	return EXIT_FAILED;
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/* One open image: descriptor, identity, lock, mapping, and what went wrong with it. */
+#include "image_internal.h"
+
+#include "cleanup.h"
+#include "log.h"
+#include "stats.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/statvfs.h>
+#include <syslog.h>
+
+static pthread_mutex_t errors_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic uint64_t errors_count; /* written under errors_lock */
+
+static int size_of(int fd, bool block_device, uint64_t *ret)
+{
+	struct stat status;
+
+	if (block_device)
+		return ioctl(fd, BLKGETSIZE64, ret) == 0 ? 0 : -errno;
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	*ret = status.st_size;
+	return 0;
+}
+
+/* Regular file or block device; anything else is refused before it is opened to write, since
+ * opening may already act (a FIFO, a tape).
+ */
+static int check_type(mode_t mode)
+{
+	if (S_ISREG(mode) || S_ISBLK(mode))
+		return 0;
+	return S_ISDIR(mode) ? -EISDIR : -ENOTSUP;
+}
+
+static int open_descriptor(const char *path, bool write, bool exclusive)
+{
+	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (write ? O_RDWR : O_RDONLY);
+	int fd = open(path, flags | (write && exclusive ? O_EXCL : 0));
+
+	return fd >= 0 ? fd : -errno;
+}
+
+static bool write_refused(int error)
+{
+	return error == -EACCES || error == -EPERM || error == -EROFS || error == -ETXTBSY;
+}
+
+/* Opens with the best permitted access; *ret_fd is the caller's. */
+static int open_accessible(const char *path, mode_t mode, enum image_access access, unsigned flags,
+			   int *ret_fd, bool *ret_writable)
+{
+	/* A block device is then refused while it is mounted or claimed by another driver. */
+	bool exclusive = S_ISBLK(mode) && !(flags & IMAGE_NO_LOCK);
+	int fd;
+
+	if (flags & IMAGE_INSPECT) {
+		*ret_writable = access != IMAGE_ACCESS_RO && faccessat(AT_FDCWD, path, W_OK,
+								       AT_EACCESS) == 0;
+		if (access == IMAGE_ACCESS_RW && !*ret_writable)
+			return -errno;
+		fd = open_descriptor(path, false, false);
+	} else {
+		*ret_writable = access != IMAGE_ACCESS_RO;
+		fd = open_descriptor(path, *ret_writable, exclusive);
+		if (fd < 0 && access == IMAGE_ACCESS_AUTO && write_refused(fd)) {
+			*ret_writable = false;
+			fd = open_descriptor(path, false, false);
+		}
+	}
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+/* The whole-file lock. File systems without locks are no reason not to serve them. */
+static int lock_whole(int fd, bool write)
+{
+	struct flock lock = { .l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return -EBUSY;
+	return errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
+}
+
+static struct image_stamp stamp_of(const struct stat *status)
+{
+	return (struct image_stamp){ status->st_size, status->st_mtim, status->st_ctim };
+}
+
+static bool timespec_equal(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool stamp_equal(const struct image_stamp *a, const struct image_stamp *b)
+{
+	return a->size == b->size && timespec_equal(a->mtime, b->mtime) &&
+	       timespec_equal(a->ctime, b->ctime);
+}
+
+static int map_open_image(struct image *image, unsigned flags)
+{
+	uint64_t size;
+	int result;
+
+	if (flags & IMAGE_INSPECT)
+		return 0;
+	if (!(flags & IMAGE_NO_LOCK)) {
+		result = lock_whole(image->fd, image->writable);
+		if (result < 0)
+			return result;
+	}
+	result = size_of(image->fd, image->block_device, &size);
+	if (result < 0)
+		return result;
+	return map_create(image->fd, size, image->writable, &image->map);
+}
+
+static void cleanup_image(struct image **image)
+{
+	image_unref(*image);
+}
+
+int image_open(const char *path, enum image_access access, unsigned flags, struct image **ret)
+{
+	_cleanup_(cleanup_image) struct image *image = NULL;
+	struct stat status;
+	int result;
+
+	if (stat(path, &status) < 0)
+		return -errno;
+	result = check_type(status.st_mode);
+	if (result < 0)
+		return result;
+
+	image = calloc(1, sizeof(*image));
+	if (!image)
+		return -ENOMEM;
+	image->fd = -1;
+	atomic_init(&image->references, 1);
+	pthread_mutex_init(&image->lock, NULL);
+	image->path = strdup(path);
+	if (!image->path)
+		return -ENOMEM;
+
+	result = open_accessible(path, status.st_mode, access, flags, &image->fd,
+				 &image->writable);
+	if (result < 0)
+		return result;
+	/* Again, of what was really opened. */
+	if (fstat(image->fd, &status) < 0)
+		return -errno;
+	result = check_type(status.st_mode);
+	if (result < 0)
+		return result;
+	image->block_device = S_ISBLK(status.st_mode);
+	image->device = image->block_device ? status.st_rdev : status.st_dev;
+	image->inode = status.st_ino;
+	image->mode = status.st_mode & 0777;
+	image->opened_mtime = status.st_mtim;
+	image->stamp_fresh = true;
+
+	result = map_open_image(image, flags);
+	if (result < 0)
+		return result;
+	*ret = steal_pointer(&image);
+	return 0;
+}
+
+struct image *image_ref(struct image *image)
+{
+	atomic_fetch_add(&image->references, 1);
+	return image;
+}
+
+void image_unref(struct image *image)
+{
+	if (!image || atomic_fetch_sub(&image->references, 1) != 1)
+		return;
+	map_destroy(&image->map);
+	if (image->fd >= 0)
+		close(image->fd);
+	pthread_mutex_destroy(&image->lock);
+	free(image->path);
+	free(image);
+}
+
+bool image_writable(const struct image *image)
+{
+	return image->writable;
+}
+
+bool image_is_block_device(const struct image *image)
+{
+	return image->block_device;
+}
+
+bool image_is(const struct image *image, const struct stat *status)
+{
+	if (image->block_device || S_ISBLK(status->st_mode))
+		return image->block_device && S_ISBLK(status->st_mode) &&
+		       image->device == status->st_rdev;
+	return image->device == status->st_dev && image->inode == status->st_ino;
+}
+
+mode_t image_mode(const struct image *image)
+{
+	return image->mode;
+}
+
+struct timespec image_opened_mtime(const struct image *image)
+{
+	return image->opened_mtime;
+}
+
+int image_size(const struct image *image, uint64_t *ret)
+{
+	return size_of(image->fd, image->block_device, ret);
+}
+
+int image_available(const struct image *image, uint64_t *ret)
+{
+	struct statvfs status;
+
+	if (fstatvfs(image->fd, &status) < 0)
+		return -errno;
+	*ret = (uint64_t)status.f_bavail * status.f_frsize;
+	return 0;
+}
+
+int image_flush(struct image *image)
+{
+	int result;
+
+	if (!image->writable)
+		return 0;
+	map_clear_hot(&image->map, 0, image->map.length);
+	atomic_store(&image->resized, false);
+	result = fsync(image->fd) == 0 ? 0 : -errno;
+	if (result < 0) {
+		atomic_store(&image->resized, true);
+		image_error_record(image, result);
+	}
+	return result;
+}
+
+/* Whether a change right after this stamp was taken could leave it as it is: the clock that stamps
+ * files ticks every few milliseconds, and in seconds on file systems that keep no more.
+ */
+static bool stamp_is_fresh(const struct image_stamp *stamp)
+{
+	bool seconds_only = stamp->mtime.tv_nsec == 0 && stamp->ctime.tv_nsec == 0;
+	int64_t settled_ms = seconds_only ? 2500 : 25;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (now.tv_sec - stamp->mtime.tv_sec) * 1000 +
+			       (now.tv_nsec - stamp->mtime.tv_nsec) / 1000000 <
+		       settled_ms ||
+	       (now.tv_sec - stamp->ctime.tv_sec) * 1000 +
+			       (now.tv_nsec - stamp->ctime.tv_nsec) / 1000000 <
+		       settled_ms;
+}
+
+uint32_t image_generation(struct image *image)
+{
+	struct image_stamp stamp = { 0 };
+	struct stat status;
+	uint32_t generation;
+	bool known = fstat(image->fd, &status) == 0;
+
+	pthread_mutex_lock(&image->lock);
+	if (known)
+		stamp = stamp_of(&status);
+	if (!known || image->stamp_fresh || !stamp_equal(&stamp, &image->stamp)) {
+		image->generation++;
+		image->stamp_fresh = !known || stamp_is_fresh(&stamp);
+		if (known)
+			image->stamp = stamp;
+	}
+	generation = image->generation;
+	pthread_mutex_unlock(&image->lock);
+	return generation;
+}
+
+void image_error_record(struct image *image, int error)
+{
+	pthread_mutex_lock(&errors_lock);
+	image->error = error;
+	image->error_told = false;
+	image->error_number = atomic_load(&errors_count) + 1;
+	/* Last, so that whoever sees the count also finds the error. */
+	atomic_store(&errors_count, image->error_number);
+	pthread_mutex_unlock(&errors_lock);
+	stats_add(writeback_errors, 1);
+	log_message(LOG_ERR, "image '%s': flush failed: %s", image->path, strerror(-error));
+}
+
+uint64_t image_error_count(void)
+{
+	return atomic_load(&errors_count);
+}
+
+uint64_t image_error_untold(struct image *image)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&errors_lock);
+	number = image->error_told ? 0 : image->error_number;
+	pthread_mutex_unlock(&errors_lock);
+	return number;
+}
+
+int image_error_since(struct image *image, uint64_t cursor)
+{
+	int error = 0;
+
+	pthread_mutex_lock(&errors_lock);
+	if (image->error_number > cursor) {
+		error = image->error;
+		image->error_told = true;
+	}
+	pthread_mutex_unlock(&errors_lock);
+	return error;
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/* Attributes of nodes: sizes and blocks from the images, the rest held for the mount's life.
+ *
+ * The size in every reply is the true one: the kernel cuts its page cache to whatever size it is
+ * told, under the hands of whoever has the file mapped.
+ */
+#include "fs.h"
+
+#include "cleanup.h"
+#include "overflow.h"
+#include "stats.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+/* Seconds. A tail slice's size can move at any time. */
+#define ATTRIBUTES_TIMEOUT 1.0
+#define TAIL_TIMEOUT 0.0
+
+#define NSEC_PER_SEC 1000000000LL
+
+static struct timespec from_nanoseconds(int64_t value)
+{
+	struct timespec time = { value / NSEC_PER_SEC, value % NSEC_PER_SEC };
+
+	if (time.tv_nsec < 0) {
+		time.tv_sec--;
+		time.tv_nsec += NSEC_PER_SEC;
+	}
+	return time;
+}
+
+static int64_t to_nanoseconds(struct timespec time)
+{
+	int64_t value = (int64_t)time.tv_sec * NSEC_PER_SEC + time.tv_nsec;
+
+	return value ? value : 1; /* 0 means unset */
+}
+
+static struct timespec now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_REALTIME, &time);
+	return time;
+}
+
+static void set_time(_Atomic int64_t *time, struct timespec value)
+{
+	atomic_store_explicit(time, to_nanoseconds(value), memory_order_relaxed);
+}
+
+static void apply_time(const _Atomic int64_t *time, struct timespec *ret)
+{
+	int64_t value = atomic_load_explicit(time, memory_order_relaxed);
+
+	if (value)
+		*ret = from_nanoseconds(value);
+}
+
+void attributes_touch(struct fs *fs, uint32_t node)
+{
+	struct timespec time = now();
+
+	set_time(&fs->states[node].mtime, time);
+	set_time(&fs->states[node].ctime, time);
+}
+
+static struct timespec default_mtime(const struct fs *fs, const struct slice *slice)
+{
+	return slice->extents[0].image ? image_opened_mtime(slice->extents[0].image) : fs->mounted;
+}
+
+/* Directories are readable where slices are, and searchable where they are readable. */
+static mode_t directory_mode(const struct fs *fs)
+{
+	mode_t read = fs->options->directory_mode & 0444;
+
+	return S_IFDIR | read | read >> 2;
+}
+
+static void directory_attributes(const struct fs *fs, struct stat *ret)
+{
+	ret->st_mode = directory_mode(fs);
+	ret->st_nlink = 1; /* "not counted", as btrfs has it */
+	ret->st_uid = fs->options->uid;
+	ret->st_gid = fs->options->gid;
+	ret->st_mtim = ret->st_ctim = ret->st_atim = fs->mounted;
+}
+
+static int slice_attributes(const struct fs *fs, const struct slice *slice, struct stat *ret)
+{
+	uint64_t size;
+	int result = slice_size(slice, &size);
+
+	if (result < 0)
+		return result;
+	ret->st_nlink = 1;
+	ret->st_size = size;
+	ret->st_blksize = 4096;
+	ret->st_blocks = slice_blocks(slice);
+	ret->st_mode = S_IFREG | slice->mode;
+	ret->st_uid = slice->uid;
+	ret->st_gid = slice->gid;
+	ret->st_mtim = ret->st_ctim = ret->st_atim = default_mtime(fs, slice);
+	return 0;
+}
+
+/* What has been set on the node over what it was born with. */
+static void apply_state(struct fs *fs, uint32_t node, struct stat *attributes)
+{
+	struct node_state *state = &fs->states[node];
+
+	apply_time(&state->atime, &attributes->st_atim);
+	apply_time(&state->mtime, &attributes->st_mtim);
+	apply_time(&state->ctime, &attributes->st_ctim);
+	pthread_mutex_lock(&fs->states_lock);
+	if (state->has_mode)
+		attributes->st_mode = (attributes->st_mode & S_IFMT) | state->mode;
+	if (state->has_uid)
+		attributes->st_uid = state->uid;
+	if (state->has_gid)
+		attributes->st_gid = state->gid;
+	pthread_mutex_unlock(&fs->states_lock);
+}
+
+int attributes_get(struct fs *fs, fuse_ino_t inode, struct stat *ret, double *ret_timeout)
+{
+	const struct slice *slice = NULL;
+	struct stat attributes = { .st_ino = inode };
+	int result;
+
+	if (is_control(inode)) {
+		control_attributes(fs, inode, &attributes);
+	} else {
+		slice = tree_slice(fs->tree, inode);
+		if (slice) {
+			result = slice_attributes(fs, slice, &attributes);
+			if (result < 0)
+				return result;
+		} else {
+			directory_attributes(fs, &attributes);
+		}
+		apply_state(fs, inode, &attributes);
+	}
+	*ret = attributes;
+	*ret_timeout = slice && slice->tail ? TAIL_TIMEOUT : ATTRIBUTES_TIMEOUT;
+	return 0;
+}
+
+static void reply_attributes(fuse_req_t request, fuse_ino_t inode)
+{
+	struct stat attributes;
+	double timeout;
+	int result = attributes_get(request_fs(request), inode, &attributes, &timeout);
+
+	if (result < 0)
+		reply_status(request, result);
+	else
+		count_reply(fuse_reply_attr(request, &attributes, timeout));
+}
+
+void on_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
+{
+	reply_attributes(request, inode);
+}
+
+/* open(2) with O_TRUNC, as the kernel passes it on when ATOMIC_O_TRUNC is not negotiated: size 0
+ * and a modification time of now, but no handle. ftruncate(2) has a handle, truncate(2) sets no
+ * time. (With ATOMIC_O_TRUNC the kernel would take the size for 0 by itself until somebody asks,
+ * and drop pages that other processes have mapped.)
+ */
+static bool is_open_truncate(const struct stat *wanted, int set, const struct fuse_file_info *info)
+{
+	return wanted->st_size == 0 && (set & FUSE_SET_ATTR_MTIME_NOW) && !info;
+}
+
+static int set_size(struct fs *fs, uint32_t node, const struct stat *wanted, int set,
+		    const struct fuse_file_info *info)
+{
+	const struct slice *slice = tree_slice(fs->tree, node);
+	uint64_t size;
+	int result;
+
+	if (!slice)
+		return -EISDIR;
+	if (!slice->writable)
+		return -EROFS;
+	result = slice_size(slice, &size);
+	if (result < 0)
+		return result;
+	if ((uint64_t)wanted->st_size == size)
+		return 0;
+	if (!slice->resize && is_open_truncate(wanted, set, info))
+		return 0;
+	result = slice_resize(slice, wanted->st_size);
+	if (result == 0)
+		attributes_touch(fs, node);
+	return result;
+}
+
+static void set_others(struct fs *fs, uint32_t node, const struct stat *wanted, int set)
+{
+	struct node_state *state = &fs->states[node];
+	struct timespec time = now();
+
+	pthread_mutex_lock(&fs->states_lock);
+	if (set & FUSE_SET_ATTR_MODE) {
+		state->mode = wanted->st_mode & 0777;
+		state->has_mode = true;
+	}
+	if (set & FUSE_SET_ATTR_UID) {
+		state->uid = wanted->st_uid;
+		state->has_uid = true;
+	}
+	if (set & FUSE_SET_ATTR_GID) {
+		state->gid = wanted->st_gid;
+		state->has_gid = true;
+	}
+	pthread_mutex_unlock(&fs->states_lock);
+	if (set & (FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_ATIME))
+		set_time(&state->atime, set & FUSE_SET_ATTR_ATIME_NOW ? time : wanted->st_atim);
+	if (set & (FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_MTIME))
+		set_time(&state->mtime, set & FUSE_SET_ATTR_MTIME_NOW ? time : wanted->st_mtim);
+	set_time(&state->ctime, time);
+}
+
+void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int set,
+		struct fuse_file_info *info)
+{
+	struct fs *fs = request_fs(request);
+	int result = 0;
+
+	if (is_control(inode))
+		result = -EPERM;
+	else if (set & FUSE_SET_ATTR_SIZE)
+		result = set_size(fs, inode, wanted, set, info);
+	if (result < 0) {
+		reply_status(request, result);
+		return;
+	}
+	/* A truncation that changed nothing leaves the times alone, as a block device does. */
+	if (!(set & FUSE_SET_ATTR_SIZE))
+		set_others(fs, inode, wanted, set);
+	reply_attributes(request, inode);
+}
+
+/* Room for growing slices is what the file system of their image has left. */
+static void add_free_space(const struct tree *tree, struct statvfs *status)
+{
+	for (size_t i = 0; i < tree_slice_count(tree); i++) {
+		const struct slice *slice = tree_slice_at(tree, i).slice;
+		uint64_t available;
+
+		if (slice->resize &&
+		    image_available(slice->extents[slice->extent_count - 1].image, &available) ==
+			    0) {
+			status->f_bavail = status->f_bfree = available / status->f_frsize;
+			status->f_blocks += status->f_bfree;
+			return;
+		}
+	}
+}
+
+void on_statfs(fuse_req_t request, fuse_ino_t inode)
+{
+	const struct tree *tree = request_fs(request)->tree;
+	struct statvfs status = {
+		.f_bsize = 4096,
+		.f_frsize = 4096,
+		.f_files = tree_node_count(tree),
+		.f_namemax = TREE_COMPONENT_MAX,
+	};
+
+	status.f_blocks = tree_total_size(tree) / status.f_frsize;
+	add_free_space(tree, &status);
+	count_reply(fuse_reply_statfs(request, &status));
+}
+
+static const char *const xattr_names[] = {
+	"user.mmapfs.image",
+	"user.mmapfs.offset",
+	"user.mmapfs.length",
+	"user.mmapfs.access",
+};
+
+/* The kernel's XATTR_SIZE_MAX: xattr(7). */
+#define XATTR_SIZE_LIMIT 65536
+
+#define XATTR_COUNT (sizeof(xattr_names) / sizeof(*xattr_names))
+
+/* One line of an extent; the last has no newline. */
+static void write_xattr(const struct fs *fs, const struct slice *slice, size_t which, FILE *out)
+{
+	uint64_t size = 0;
+
+	(void)slice_size(slice, &size);
+	for (uint32_t i = 0; i < slice->extent_count; i++) {
+		const struct extent *extent = &slice->extents[i];
+		uint64_t length = extent->length == EXTENT_TAIL ? size - extent->start
+								: extent->length;
+
+		if (i > 0)
+			putc('\n', out);
+		if (which == 0 && extent->image)
+			fputs(tree_image_at(fs->tree, tree_image_index(fs->tree, extent->image)).path,
+			      out);
+		else if (which == 0)
+			putc('-', out);
+		else if (which == 1)
+			fprintf(out, "%" PRIu64, extent->offset);
+		else if (which == 2)
+			fprintf(out, "%" PRIu64, length);
+		else
+			fputs(slice->writable ? "rw" : "ro", out);
+	}
+}
+
+/* Answer with data, or with its size where the caller asks for that (size 0). */
+static void reply_sized(fuse_req_t request, const char *data, size_t length, size_t size)
+{
+	if (length > XATTR_SIZE_LIMIT)
+		reply_status(request, -E2BIG);
+	else if (size == 0)
+		count_reply(fuse_reply_xattr(request, length));
+	else if (length > size)
+		reply_status(request, -ERANGE);
+	else
+		count_reply(fuse_reply_buf(request, data, length));
+}
+
+void on_getxattr(fuse_req_t request, fuse_ino_t inode, const char *name, size_t size)
+{
+	struct fs *fs = request_fs(request);
+	const struct slice *slice = is_control(inode) ? NULL : tree_slice(fs->tree, inode);
+	_cleanup_(cleanup_free) char *text = NULL;
+	size_t length = 0;
+	size_t which = 0;
+	FILE *out;
+
+	if (!fs->xattr) {
+		/* Once, and the kernel stops asking: see the option xattr in mmapfs(1). */
+		reply_status(request, -ENOSYS);
+		return;
+	}
+	while (which < XATTR_COUNT && strcmp(xattr_names[which], name) != 0)
+		which++;
+	if (!slice || which == XATTR_COUNT) {
+		reply_status(request, -ENODATA);
+		return;
+	}
+	out = open_memstream(&text, &length);
+	if (!out) {
+		reply_status(request, -ENOMEM);
+		return;
+	}
+	write_xattr(fs, slice, which, out);
+	if (fclose(out) != 0)
+		reply_status(request, -ENOMEM);
+	else
+		reply_sized(request, text, length, size);
+}
+
+void on_listxattr(fuse_req_t request, fuse_ino_t inode, size_t size)
+{
+	struct fs *fs = request_fs(request);
+	char list[128];
+	size_t length = 0;
+
+	if (!fs->xattr) {
+		reply_status(request, -ENOSYS);
+		return;
+	}
+	if (!is_control(inode) && tree_slice(fs->tree, inode))
+		for (size_t i = 0; i < XATTR_COUNT; i++) {
+			size_t next = strlen(xattr_names[i]) + 1;
+
+			memcpy(list + length, xattr_names[i], next);
+			length += next;
+		}
+	reply_sized(request, list, length, size);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FUSE_FS_H
+#define FUSE_FS_H
+
+#include "session.h"
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* What the request handlers share. Requests run on any worker, many at once; every handler takes
+ * its fs from the request, decodes, makes one core call, and gives exactly one reply.
+ *
+ * No pointer goes to the kernel: an inode number is a node of the tree or one of the control
+ * nodes below, a file handle is an index into the handle table.
+ */
+
+/* .mmapfs and what is in it: beyond any node of a tree. */
+#define CONTROL_DIRECTORY 0x100000000ULL
+#define CONTROL_TABLE 0x100000001ULL
+#define CONTROL_STATS 0x100000002ULL
+
+/* What has changed on a node since the mount. Untouched ones are zero pages and cost nothing. */
+struct node_state {
+	uint32_t generation; /* that the kernel's pages are from, 0: none or stale */
+	uint32_t cached;     /* open handles that use the page cache */
+	uint32_t direct;     /* open handles that write past it */
+	uint16_t mode;
+	bool has_mode;
+	bool has_uid;
+	bool has_gid;
+	uid_t uid;
+	gid_t gid;
+	/* Nanoseconds since the epoch; 0: the image's. Every write sets two, so without the lock;
+	 * relaxed, since nothing else hangs on them.
+	 */
+	_Atomic int64_t atime;
+	_Atomic int64_t mtime;
+	_Atomic int64_t ctime;
+};
+
+/* An open file. Slots are reused; an index is good from open to release. */
+struct handle {
+	uint64_t cursor;     /* writeback errors seen; guarded by handles->lock */
+	uint32_t node;       /* constant while open, as are the following */
+	uint32_t generation; /* of the images at open */
+	uint32_t next_free;
+	bool direct;
+	bool counted_cached;
+	bool counted_direct;
+	atomic_bool confirmed; /* the kernel has had the answer to this open */
+	char *text;            /* of a control file, owned */
+	size_t text_size;
+};
+
+/* 1 Mi open files in one mount; the kernel's own limit mostly comes first. */
+#define HANDLES_MAX (1U << 20)
+
+struct handles {
+	pthread_mutex_t lock;
+	struct handle *slots; /* reserved whole, touched as used */
+	uint32_t used;        /* guarded by lock: slots ever used */
+	uint32_t free;        /* guarded by lock: head of the list + 1, 0 none */
+};
+
+struct fs {
+	const struct tree *tree;
+	const struct session_options *options;
+	struct handles handles;
+	struct node_state *states; /* by node; guarded by states_lock but for the times */
+	pthread_mutex_t states_lock;
+	uid_t owner;
+	gid_t group;
+	struct timespec mounted;
+	bool xattr; /* decided when the kernel's features are known */
+};
+
+static inline struct fs *request_fs(fuse_req_t request)
+{
+	return fuse_req_userdata(request);
+}
+
+/* The reply of every handler that has no more to say than how it went: 0 or negative errno. */
+void reply_status(fuse_req_t request, int result);
+
+/* Whether a reply went out; a request whose reply failed is gone, and must not get another. */
+void count_reply(int sent);
+
+/* handle.c */
+int handles_init(struct handles *handles);
+void handles_destroy(struct handles *handles);
+int handle_open(struct handles *handles, uint64_t *ret); /* -ENFILE */
+void handle_close(struct handles *handles, uint64_t index);
+struct handle *handle_get(struct handles *handles, uint64_t index);
+
+/* attributes.c */
+int attributes_get(struct fs *fs, fuse_ino_t inode, struct stat *ret, double *ret_timeout);
+void attributes_touch(struct fs *fs, uint32_t node); /* a write: mtime and ctime are now */
+void on_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
+void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int set,
+		struct fuse_file_info *info);
+void on_statfs(fuse_req_t request, fuse_ino_t inode);
+void on_getxattr(fuse_req_t request, fuse_ino_t inode, const char *name, size_t size);
+void on_listxattr(fuse_req_t request, fuse_ino_t inode, size_t size);
+
+/* dir.c */
+void on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name);
+void on_opendir(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
+void on_readdir(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
+		struct fuse_file_info *info);
+void on_readdirplus(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
+		    struct fuse_file_info *info);
+void on_fsyncdir(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info);
+int flush_images(const struct tree *tree); /* all of them; the first error */
+
+/* control.c */
+bool is_control(fuse_ino_t inode);
+fuse_ino_t control_lookup(fuse_ino_t parent, const char *name); /* 0: none */
+void control_attributes(const struct fs *fs, fuse_ino_t inode, struct stat *ret);
+int control_open(struct fs *fs, fuse_req_t request, fuse_ino_t inode, struct handle *handle);
+void control_read(fuse_req_t request, const struct handle *handle, size_t size, off_t offset);
+
+/* file.c */
+void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
+void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
+void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
+	     struct fuse_file_info *info);
+void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size, off_t offset,
+	      struct fuse_file_info *info);
+void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info);
+void on_lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence,
+	      struct fuse_file_info *info);
+void on_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_t length,
+		  struct fuse_file_info *info);
+void on_copy_file_range(fuse_req_t request, fuse_ino_t source, off_t source_offset,
+			struct fuse_file_info *source_info, fuse_ino_t target, off_t target_offset,
+			struct fuse_file_info *target_info, size_t size, int flags);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernel's list of mounts, and taking one off it. */
+#include "mounts.h"
+
+#include "cleanup.h"
+
+#include <fcntl.h>
+#include <libmount.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+static void cleanup_table(struct libmnt_table **table)
+{
+	mnt_unref_table(*table);
+}
+
+static struct mount describe(struct libmnt_fs *fs)
+{
+	const char *type = mnt_fs_get_fstype(fs);
+	struct mount mount = {
+		.device = mnt_fs_get_devno(fs),
+		.is_mmapfs = type && strcmp(type, "fuse.mmapfs") == 0,
+	};
+	char *value;
+	size_t length;
+
+	if (mnt_fs_get_option(fs, "user_id", &value, &length) == 0 && value)
+		mount.owner = strtoul(value, NULL, 10);
+	return mount;
+}
+
+static struct libmnt_table *open_table(void)
+{
+	return mnt_new_table_from_file("/proc/self/mountinfo");
+}
+
+int mount_find(const char *path, struct mount *ret)
+{
+	_cleanup_(cleanup_table) struct libmnt_table *table = open_table();
+	struct libmnt_fs *fs;
+
+	if (!table)
+		return -EIO;
+	/* The last one listed lies on top. Without a cache this only compares strings. */
+	fs = mnt_table_find_target(table, path, MNT_ITER_BACKWARD);
+	if (!fs)
+		return -ENOENT;
+	*ret = describe(fs);
+	return 0;
+}
+
+int mount_find_above(const char *path, struct mount *ret, char **ret_mountpoint)
+{
+	_cleanup_(cleanup_table) struct libmnt_table *table = open_table();
+	_cleanup_(cleanup_free) char *above = strdup(path);
+	struct libmnt_fs *fs = NULL;
+
+	if (!table || !above)
+		return -EIO;
+	for (;;) {
+		char *slash = strrchr(above, '/');
+
+		fs = mnt_table_find_target(table, *above ? above : "/", MNT_ITER_BACKWARD);
+		if (fs || !slash)
+			break;
+		*slash = '\0';
+	}
+	if (!fs)
+		return -ENOENT;
+	*ret = describe(fs);
+	if (!ret->is_mmapfs)
+		return -ENOENT;
+	*ret_mountpoint = steal_pointer(&above);
+	return 0;
+}
+
+char *mount_resolve(const char *path)
+{
+	_cleanup_(cleanup_free) char *copy = NULL;
+	_cleanup_(cleanup_free) char *parent = NULL;
+	char *resolved = realpath(path, NULL);
+	const char *base;
+	char *slash;
+
+	if (resolved || (errno != ENOTCONN && errno != EACCES && errno != EIO))
+		return resolved;
+	copy = strdup(path);
+	if (!copy)
+		return NULL;
+	while ((slash = strrchr(copy, '/')) != NULL && slash[1] == '\0' && slash != copy)
+		*slash = '\0';
+	base = slash ? slash + 1 : copy;
+	if (slash)
+		*slash = '\0';
+	parent = realpath(slash ? (slash == copy ? "/" : copy) : ".", NULL);
+	if (!parent)
+		return NULL;
+	if (asprintf(&resolved, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, base) < 0)
+		return NULL;
+	return resolved;
+}
+
+static int run_fusermount(const char *path, bool lazy, bool quiet)
+{
+	char *arguments[] = { (char *)"fusermount3", (char *)"-u", (char *)(lazy ? "-z" : "--"),
+			      (char *)path, NULL };
+	posix_spawn_file_actions_t actions;
+	extern char **environ;
+	int status;
+	pid_t pid;
+	int result;
+
+	posix_spawn_file_actions_init(&actions);
+	if (quiet)
+		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	result = posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (result != 0)
+		return -result;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}
+
+int mount_detach(const char *path, bool lazy, bool quiet)
+{
+	if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	return run_fusermount(path, lazy, quiet);
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+/* A session's life: options, mount, the kernel's INIT, the loop, the last flush.
+ *
+ *     session_new -> session_mount -> INIT answered: ready() -> loop -> flush -> tell -> free
+ */
+#include "fs.h"
+
+#include "cleanup.h"
+#include "guard.h"
+#include "log.h"
+#include "mounts.h"
+#include "signals.h"
+#include "stats.h"
+#include "status.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <syslog.h>
+
+/* Workers start as they are needed, and each may wait for a page of a slow image. */
+#define WORKERS_MAX 64
+
+/* Readahead and asynchronous direct requests that the kernel has under way at once; its default is
+ * 12, which one sequential reader on a slow image uses up.
+ */
+#define BACKGROUND_MAX 64
+
+struct session {
+	const struct session_options *options;
+	struct fuse_session *fuse;
+	struct fs fs;
+	char *mountpoint;
+	dev_t device; /* of the mount; 0: not known */
+	int status_listener;
+	bool mounted;
+};
+
+void reply_status(fuse_req_t request, int result)
+{
+	stats_add_error(result);
+	count_reply(fuse_reply_err(request, -result));
+}
+
+void count_reply(int sent)
+{
+	if (sent < 0)
+		stats_add(reply_failures, 1);
+}
+
+/* One place for what libfuse and the kernel may or may not have. */
+static bool want_feature(struct fuse_conn_info *connection, uint64_t feature, bool wanted)
+{
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+	if (wanted)
+		return fuse_set_feature_flag(connection, feature);
+	fuse_unset_feature_flag(connection, feature);
+	return false;
+#else
+	if (wanted)
+		connection->want |= connection->capable & feature;
+	else
+		connection->want &= ~feature;
+	return (connection->want & feature) != 0;
+#endif
+}
+
+static void on_init(void *userdata, struct fuse_conn_info *connection)
+{
+	struct fs *fs = userdata;
+
+	/* attributes.c says why O_TRUNC must come as a request of its own. */
+	want_feature(connection, FUSE_CAP_ATOMIC_O_TRUNC, false);
+	/* Our own writes move the images' mtime: that is no reason to drop pages. Opens decide.
+	 * EXPLICIT_INVAL_DATA stays off, too: it would keep the last page when a tail slice grows
+	 * behind us, with zeros where there is data now.
+	 */
+	want_feature(connection, FUSE_CAP_AUTO_INVAL_DATA, false);
+	/* A spliced reply takes a page that vanishes for zeros, or kills the daemon. */
+	want_feature(connection,
+		     FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE, false);
+	want_feature(connection, FUSE_CAP_PARALLEL_DIROPS, true);
+	want_feature(connection, FUSE_CAP_EXPORT_SUPPORT, true);
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+	want_feature(connection, FUSE_CAP_DIRECT_IO_ALLOW_MMAP, true);
+#endif
+	fs->xattr = fs->options->xattr;
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
+	/* With it the kernel asks for no security.capability before each write. No slice has a
+	 * set-id bit, so there is nothing to kill.
+	 */
+	fs->xattr |= want_feature(connection, FUSE_CAP_HANDLE_KILLPRIV_V2, true);
+#endif
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+	connection->no_interrupt = 1;
+#endif
+	connection->max_background = BACKGROUND_MAX;
+	connection->congestion_threshold = BACKGROUND_MAX * 3 / 4;
+	connection->time_gran = 1;
+}
+
+/* The table says which files exist. */
+static void refuse(fuse_req_t request)
+{
+	reply_status(request, -EPERM);
+}
+
+static void on_mknod(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode,
+		     dev_t device)
+{
+	refuse(request);
+}
+
+static void on_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	refuse(request);
+}
+
+static void on_remove(fuse_req_t request, fuse_ino_t parent, const char *name)
+{
+	refuse(request);
+}
+
+static void on_symlink(fuse_req_t request, const char *target, fuse_ino_t parent, const char *name)
+{
+	refuse(request);
+}
+
+static void on_rename(fuse_req_t request, fuse_ino_t parent, const char *name,
+		      fuse_ino_t new_parent, const char *new_name, unsigned flags)
+{
+	refuse(request);
+}
+
+static void on_link(fuse_req_t request, fuse_ino_t inode, fuse_ino_t new_parent, const char *name)
+{
+	refuse(request);
+}
+
+static void on_create(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode,
+		      struct fuse_file_info *info)
+{
+	refuse(request);
+}
+
+/* Node numbers are the tree's own, so there is nothing to forget. */
+static void on_forget(fuse_req_t request, fuse_ino_t inode, uint64_t count)
+{
+	fuse_reply_none(request);
+}
+
+static void on_forget_multi(fuse_req_t request, size_t count, struct fuse_forget_data *forgets)
+{
+	fuse_reply_none(request);
+}
+
+/* flush, poll, access and the locks are left to the kernel: it asks once, and then no more. */
+static const struct fuse_lowlevel_ops operations = {
+	.init = on_init,
+	.lookup = on_lookup,
+	.forget = on_forget,
+	.forget_multi = on_forget_multi,
+	.getattr = on_getattr,
+	.setattr = on_setattr,
+	.open = on_open,
+	.read = on_read,
+	.write = on_write,
+	.fsync = on_fsync,
+	.release = on_release,
+	.lseek = on_lseek,
+	.fallocate = on_fallocate,
+	.copy_file_range = on_copy_file_range,
+	.opendir = on_opendir,
+	.readdir = on_readdir,
+	.readdirplus = on_readdirplus,
+	.fsyncdir = on_fsyncdir,
+	.statfs = on_statfs,
+	.getxattr = on_getxattr,
+	.listxattr = on_listxattr,
+	.mknod = on_mknod,
+	.mkdir = on_mkdir,
+	.unlink = on_remove,
+	.rmdir = on_remove,
+	.symlink = on_symlink,
+	.rename = on_rename,
+	.link = on_link,
+	.create = on_create,
+};
+
+/* libfuse reports through a callback without a context; while options are checked and the mount
+ * is made its first message is kept, later ones go to the log.
+ */
+static struct {
+	char text[256];
+	bool keeping;
+	bool debug;
+} fuse_message;
+
+static void on_fuse_log(enum fuse_log_level level, const char *format, va_list arguments)
+{
+	char line[512];
+	char *text = line;
+
+	if (fuse_message.debug) {
+		vfprintf(stderr, format, arguments);
+		return;
+	}
+	if (level > FUSE_LOG_WARNING)
+		return;
+	vsnprintf(line, sizeof(line), format, arguments);
+	line[strcspn(line, "\n")] = '\0';
+	if (strncmp(text, "fuse: ", 6) == 0)
+		text += 6;
+	if (!fuse_message.keeping)
+		log_message(level <= FUSE_LOG_ERR ? LOG_ERR : LOG_WARNING, "%s", text);
+	else if (!fuse_message.text[0])
+		memcpy(fuse_message.text, text,
+		       strnlen(text, sizeof(fuse_message.text) - 1));
+}
+
+static const char *kept_message(const char *otherwise)
+{
+	return fuse_message.text[0] ? fuse_message.text : otherwise;
+}
+
+/* As libfuse reads option values: ',' and '\' are escaped. */
+static void write_escaped_option(const char *value, FILE *out)
+{
+	for (; *value; value++) {
+		if (*value == ',' || *value == '\\')
+			putc('\\', out);
+		putc(*value, out);
+	}
+}
+
+/* The caller's; NULL when out of memory. */
+static char *make_fuse_options(const struct session_options *options)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	fputs("subtype=mmapfs,default_permissions,fsname=", out);
+	write_escaped_option(options->source, out);
+	if (options->read_only)
+		fputs(",ro", out);
+	if (options->debug)
+		fputs(",debug", out);
+	if (options->fuse_options && *options->fuse_options)
+		fprintf(out, ",%s", options->fuse_options);
+	if (fclose(out) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static void cleanup_session(struct session **session)
+{
+	session_free(*session);
+}
+
+int session_new(const struct session_options *options, struct error *error, struct session **ret)
+{
+	_cleanup_(cleanup_session) struct session *session = calloc(1, sizeof(*session));
+	_cleanup_(cleanup_free) char *fuse_options = make_fuse_options(options);
+	char *arguments[] = { (char *)"mmapfs", (char *)"-o", fuse_options, NULL };
+	struct fuse_args parsed = FUSE_ARGS_INIT(3, arguments);
+
+	if (!session || !fuse_options)
+		return -ENOMEM;
+	session->options = options;
+	session->status_listener = -1;
+	session->fs.options = options;
+	fuse_message.debug = options->debug;
+	fuse_message.keeping = true;
+	fuse_set_log_func(on_fuse_log);
+	session->fuse = fuse_session_new(&parsed, &operations, sizeof(operations), &session->fs);
+	fuse_opt_free_args(&parsed);
+	if (!session->fuse) {
+		error_add(error, NULL, "%s", kept_message("options refused by libfuse"));
+		return -EINVAL;
+	}
+	*ret = steal_pointer(&session);
+	return 0;
+}
+
+static int init_fs(struct session *session, const struct tree *tree)
+{
+	struct fs *fs = &session->fs;
+	size_t size = (tree_node_count(tree) + 1) * sizeof(*fs->states);
+	void *states = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (states == MAP_FAILED)
+		return -ENOMEM;
+	fs->states = states;
+	fs->tree = tree;
+	fs->owner = geteuid();
+	fs->group = getegid();
+	pthread_mutex_init(&fs->states_lock, NULL);
+	clock_gettime(CLOCK_REALTIME, &fs->mounted);
+	return handles_init(&fs->handles) ?: guard_install();
+}
+
+int session_mount(struct session *session, const char *mountpoint, const struct tree *tree,
+		  struct error *error)
+{
+	struct mount mount;
+	int result;
+
+	session->mountpoint = strdup(mountpoint);
+	result = session->mountpoint ? init_fs(session, tree) : -ENOMEM;
+	if (result < 0)
+		return result;
+	/* A signal from here on waits for the thread that unmounts. */
+	signals_block();
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* growing past RLIMIT_FSIZE is EFBIG */
+	if (fuse_session_mount(session->fuse, mountpoint) < 0) {
+		error_add(error, NULL, "%s: %s", mountpoint, kept_message("cannot be mounted"));
+		return -EIO;
+	}
+	fuse_message.keeping = false;
+	session->mounted = true;
+	if (mount_find(mountpoint, &mount) == 0) {
+		session->device = mount.device;
+		session->status_listener = status_listen(mount.device);
+	}
+	return 0;
+}
+
+/* The kernel's first request is INIT, and it is answered when its processing returns. */
+static int serve_init(struct fuse_session *fuse)
+{
+	struct fuse_buf buf = { 0 };
+	int result;
+
+	do
+		result = fuse_session_receive_buf(fuse, &buf);
+	while (result == -EINTR);
+	if (result > 0)
+		fuse_session_process_buf(fuse, &buf);
+	free(buf.mem);
+	return result > 0 ? 0 : result < 0 ? result : -ENOTCONN;
+}
+
+static int run_loop(struct session *session)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	struct stopper stopper = {
+		.session = session->fuse,
+		.mountpoint = session->mountpoint,
+		.device = session->device,
+	};
+	int result;
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_max_threads(config, WORKERS_MAX);
+	/* A queue of its own for each worker, where the device can be opened again. */
+	fuse_loop_cfg_set_clone_fd(config, access("/dev/fuse", R_OK | W_OK) == 0);
+	result = stopper_start(&stopper);
+	if (result == 0) {
+		result = fuse_session_loop_mt(session->fuse, config);
+		stopper_finish(&stopper);
+	}
+	fuse_loop_cfg_destroy(config);
+	/* Positive: a signal number. */
+	return result < 0 ? result : 0;
+}
+
+/* Take the mount away if it is still there, and close the connection. Nothing that lies below it,
+ * when somebody else has unmounted it already.
+ */
+static void unmount(struct session *session)
+{
+	struct mount mount;
+
+	session->mounted = false;
+	if (session->device && (mount_find(session->mountpoint, &mount) < 0 ||
+				mount.device != session->device))
+		return; /* the descriptor is closed with the session */
+	fuse_session_unmount(session->fuse);
+}
+
+int session_run(struct session *session)
+{
+	int result = serve_init(session->fuse);
+	int flushed;
+
+	if (result == 0) {
+		session->options->ready(session->options->ready_context);
+		result = run_loop(session);
+	}
+	if (result < 0)
+		log_message(LOG_ERR, "session ended: %s", strerror(-result));
+	unmount(session);
+	flushed = flush_images(session->fs.tree);
+	if (flushed == 0 && image_error_count() > 0)
+		flushed = -EIO;
+	if (flushed < 0)
+		log_message(LOG_ERR, "'%s': not everything reached the disk",
+			    session->mountpoint);
+	result = result < 0 ? result : flushed;
+	if (session->status_listener >= 0)
+		status_tell(steal_fd(&session->status_listener), result);
+	return result;
+}
+
+void session_free(struct session *session)
+{
+	if (!session)
+		return;
+	if (session->mounted)
+		unmount(session);
+	if (session->fuse)
+		fuse_session_destroy(session->fuse);
+	if (session->status_listener >= 0)
+		close(session->status_listener);
+	handles_destroy(&session->fs.handles);
+	if (session->fs.states) {
+		munmap(session->fs.states,
+		       (tree_node_count(session->fs.tree) + 1) * sizeof(*session->fs.states));
+		pthread_mutex_destroy(&session->fs.states_lock);
+	}
+	free(session->mountpoint);
+	free(session);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* Signals: flush, unmount, leave. */
+#include "signals.h"
+
+#include "log.h"
+#include "mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Interrupts the loop's wait; libfuse does not block it in any thread. */
+#define SIGNAL_WAKE SIGUSR1
+
+static void set_of_signals(sigset_t *ret)
+{
+	sigemptyset(ret);
+	sigaddset(ret, SIGTERM);
+	sigaddset(ret, SIGINT);
+	sigaddset(ret, SIGHUP);
+}
+
+void signals_block(void)
+{
+	sigset_t set;
+
+	set_of_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* In a child, since whatever touches the mount can hang on a slow image. It holds none of the
+ * daemon's descriptors, or the connection would outlive the daemon.
+ */
+static pid_t start_detach(const struct stopper *stopper)
+{
+	struct mount mount;
+	pid_t child;
+	int fd;
+
+	/* Somebody else's mount may lie on top of ours. */
+	if (mount_find(stopper->mountpoint, &mount) < 0 || mount.device != stopper->device)
+		return -1;
+	child = fork();
+	if (child != 0)
+		return child;
+	close_range(STDERR_FILENO + 1, ~0U, 0);
+	fd = open(stopper->mountpoint, O_RDONLY | O_DIRECTORY);
+	if (fd >= 0) {
+		syncfs(fd);
+		close(fd);
+	}
+	_exit(mount_detach(stopper->mountpoint, true, true) < 0);
+}
+
+static void pause_ms(long milliseconds)
+{
+	struct timespec time = { 0, milliseconds * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+/* Wait for the child, or for the next signal, which ends it. */
+static void wait_detach(pid_t child)
+{
+	struct timespec tick = { 0, 5 * 1000000 };
+	sigset_t set;
+
+	set_of_signals(&set);
+	while (waitpid(child, NULL, WNOHANG) == 0) {
+		if (sigtimedwait(&set, NULL, &tick) < 0)
+			continue;
+		kill(child, SIGKILL);
+		log_message(LOG_WARNING, "second signal: leaving without a sync of the mount");
+		return;
+	}
+}
+
+/* fuse_session_exit() only sets a flag before libfuse 3.17; the loop looks at it when its wait is
+ * interrupted, which it is until it has noticed.
+ */
+static void end_loop(struct stopper *stopper)
+{
+	while (!atomic_load(&stopper->finished)) {
+		fuse_session_exit(stopper->session);
+		pthread_kill(stopper->loop, SIGNAL_WAKE);
+		pause_ms(2);
+	}
+}
+
+static void *run(void *context)
+{
+	struct stopper *stopper = context;
+	sigset_t set;
+	int number;
+	pid_t child;
+
+	set_of_signals(&set);
+	if (sigwait(&set, &number) != 0 || atomic_load(&stopper->finished))
+		return NULL;
+	log_message(LOG_INFO, "%s: unmounting '%s'", strsignal(number), stopper->mountpoint);
+	child = start_detach(stopper);
+	if (child > 0)
+		wait_detach(child);
+	end_loop(stopper);
+	return NULL;
+}
+
+static void on_wake(int number)
+{
+}
+
+int stopper_start(struct stopper *stopper)
+{
+	struct sigaction wake = { .sa_handler = on_wake }; /* no SA_RESTART: it must interrupt */
+
+	sigaction(SIGNAL_WAKE, &wake, NULL);
+	stopper->loop = pthread_self();
+	return -pthread_create(&stopper->thread, NULL, run, stopper);
+}
+
+void stopper_finish(struct stopper *stopper)
+{
+	atomic_store(&stopper->finished, true);
+	/* Wakes the thread from sigwait; harmless when a real signal did before. */
+	pthread_kill(stopper->thread, SIGTERM);
+	pthread_join(stopper->thread, NULL);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FUSE_SIGNALS_H
+#define FUSE_SIGNALS_H
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Ends a session on SIGTERM, SIGINT or SIGHUP, from a thread of its own.
+ *
+ * First, while the workers still serve: sync the mount, so that what clients have dirtied in the
+ * kernel's page cache arrives here, and detach it. If no file is open that has ended the session
+ * already; if one is, the session is told to exit. A second signal skips the first part.
+ */
+struct stopper {
+	struct fuse_session *session;
+	const char *mountpoint;
+	dev_t device; /* of the mount; 0: not known, detach nothing */
+	pthread_t loop;
+	pthread_t thread;
+	atomic_bool finished;
+};
+
+/* Block the signals in this thread and those that it starts from now on. */
+void signals_block(void);
+
+/* Start the thread; the caller is the one that will run the session's loop. */
+int stopper_start(struct stopper *stopper);
+
+/* The loop has returned: end the thread. */
+void stopper_finish(struct stopper *stopper);
+
+#endif

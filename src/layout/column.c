@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* Numbers, options and paths, as table lines and the command line's slices have them. */
+#include "column.h"
+
+#include "cleanup.h"
+#include "size.h"
+
+#include <limits.h>
+#include <string.h>
+
+int column_size(const char *text, const char *what, const struct location *at,
+		struct error *error, uint64_t *ret)
+{
+	int result = size_parse(text, strlen(text), ret);
+
+	if (result == -ERANGE)
+		error_add(error, at, "%s '%.80s' is too large", what, text);
+	else if (result < 0)
+		error_add(error, at, "%s '%.80s' is not a size", what, text);
+	return result < 0 ? -EINVAL : 0;
+}
+
+int column_access(const char *text, const struct location *at, struct error *error,
+		  enum image_access *ret)
+{
+	if (strcmp(text, "ro") == 0)
+		*ret = IMAGE_ACCESS_RO;
+	else if (strcmp(text, "rw") == 0)
+		*ret = IMAGE_ACCESS_RW;
+	else {
+		error_add(error, at, "access '%.80s' is neither ro nor rw", text);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* A number without sign up to max, and nothing else. */
+static int parse_number(const char *text, int base, unsigned long max, unsigned long *ret)
+{
+	unsigned long value;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	value = strtoul(text, &end, base);
+	if (errno || *end || value > max)
+		return -EINVAL;
+	*ret = value;
+	return 0;
+}
+
+/* One option: 0, -EINVAL a bad value, -ENOENT unknown. */
+static int slice_option(const char *option, struct slice_options *options)
+{
+	unsigned long value;
+	int result;
+
+	if (strcmp(option, "ro") == 0) {
+		options->access = IMAGE_ACCESS_RO;
+	} else if (strcmp(option, "rw") == 0) {
+		options->access = IMAGE_ACCESS_RW;
+	} else if (strcmp(option, "resize") == 0) {
+		options->resize = true;
+	} else if (strncmp(option, "mode=", 5) == 0) {
+		result = parse_number(option + 5, 8, 0777, &value);
+		if (result < 0)
+			return result;
+		options->mode = value;
+		options->has_mode = true;
+	} else if (strncmp(option, "uid=", 4) == 0 || strncmp(option, "gid=", 4) == 0) {
+		/* The largest one is "no change" in chown(2), not an owner. */
+		result = parse_number(option + 4, 10, UINT_MAX - 1, &value);
+		if (result < 0)
+			return result;
+		*(option[0] == 'u' ? &options->uid : &options->gid) = value;
+		*(option[0] == 'u' ? &options->has_uid : &options->has_gid) = true;
+	} else {
+		return -ENOENT;
+	}
+	return 0;
+}
+
+int column_slice_options(char *text, const struct location *at, struct error *error,
+			 struct slice_options *ret)
+{
+	struct slice_options options = *ret;
+	char *option;
+	int result = 0;
+
+	while ((option = strsep(&text, ",")) != NULL) {
+		int fault = slice_option(option, &options);
+
+		if (fault == -ENOENT)
+			error_add(error, at, "unknown slice option '%.80s'", option);
+		else if (fault < 0)
+			error_add(error, at, "slice option '%.80s': bad value", option);
+		if (fault < 0)
+			result = -EINVAL;
+	}
+	if (result == 0)
+		*ret = options;
+	return result;
+}
+
+char *column_path(const char *folder, const char *path)
+{
+	_cleanup_(cleanup_free) char *joined = NULL;
+	char *resolved;
+
+	if (*path == '/')
+		joined = strdup(path);
+	else if (asprintf(&joined, "%s/%s", folder, path) < 0)
+		joined = NULL;
+	if (!joined)
+		return NULL;
+	resolved = realpath(joined, NULL);
+	return resolved ? resolved : steal_pointer(&joined);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LAYOUT_COLUMN_H
+#define LAYOUT_COLUMN_H
+
+#include "mmapfs/tree.h"
+
+/* What table lines and the command line's slices have in common. */
+
+/* "1M": *ret, or a message for "offset 1Q". what names the number. */
+int column_size(const char *text, const char *what, const struct location *at,
+		struct error *error, uint64_t *ret);
+
+/* "rw,mode=0640". Modifies text. */
+int column_slice_options(char *text, const struct location *at, struct error *error,
+			 struct slice_options *ret);
+
+/* "ro" or "rw". */
+int column_access(const char *text, const struct location *at, struct error *error,
+		  enum image_access *ret);
+
+/* path, or folder/path when it is relative, with symbolic links resolved where they can be. The
+ * caller's; NULL when out of memory.
+ */
+char *column_path(const char *folder, const char *path);
+
+#endif

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* The finished tree: nodes made from sorted names, and look-ups in it.
+ *
+ * Names sort as if '/' were the smallest byte, so that all that is below a directory is one run of
+ * the sorted list. The nodes are then laid out level by level: each directory, taken from the node
+ * array itself as from a queue, cuts its run into its entries and appends them.
+ */
+#include "tree_internal.h"
+
+#include "cleanup.h"
+#include "overflow.h"
+
+#include <assert.h>
+#include <string.h>
+
+static int byte_order(char c)
+{
+	return c == '\0' ? 0 : c == '/' ? 1 : (unsigned char)c + 1;
+}
+
+static int compare_paths(const char *a, const char *b)
+{
+	while (*a == *b && *a) {
+		a++;
+		b++;
+	}
+	return byte_order(*a) - byte_order(*b);
+}
+
+static int compare_slots(const void *left, const void *right, void *context)
+{
+	const struct tree *tree = context;
+	uint32_t a = *(const uint32_t *)left;
+	uint32_t b = *(const uint32_t *)right;
+	int order = compare_paths(tree->paths + tree->slots[a].path,
+				  tree->paths + tree->slots[b].path);
+
+	return order ? order : (a > b) - (a < b);
+}
+
+/* The slices' numbers in order of their names, the caller's to free. */
+static uint32_t *sort_slots(struct tree *tree)
+{
+	uint32_t *order = malloc(tree->slice_count * sizeof(*order) + 1);
+	bool sorted = true;
+
+	if (!order)
+		return NULL;
+	for (size_t i = 0; i < tree->slice_count; i++) {
+		order[i] = i;
+		sorted = sorted &&
+			 (i == 0 || compare_paths(tree->paths + tree->slots[i - 1].path,
+						  tree->paths + tree->slots[i].path) < 0);
+	}
+	if (!sorted) /* tables mostly are: a million names then need no sort */
+		qsort_r(order, tree->slice_count, sizeof(*order), compare_slots, tree);
+	return order;
+}
+
+struct grower {
+	struct tree *tree;
+	const uint32_t *order;
+	const char *file;
+	const uint32_t *lines;
+	struct error *error;
+	VEC(struct node) nodes;
+	/* While a directory waits in the queue, its first and count are its run of order, and this
+	 * is where its entries' components begin in their paths.
+	 */
+	VEC(uint32_t) prefixes;
+};
+
+static const char *path_at(const struct grower *grower, uint32_t position)
+{
+	return grower->tree->paths + grower->tree->slots[grower->order[position]].path;
+}
+
+static void report_conflict(struct grower *grower, uint32_t first, uint32_t second)
+{
+	uint32_t a = grower->order[first];
+	uint32_t b = grower->order[second];
+	bool twice = strcmp(path_at(grower, first), path_at(grower, second)) == 0;
+	uint32_t later = grower->lines[b] < grower->lines[a] ? a : b;
+	uint32_t earlier = later == a ? b : a;
+	struct location at = { grower->file, grower->lines[later] };
+
+	if (twice && grower->file)
+		error_add(grower->error, &at, "slice '%s': name given twice, first in line %u",
+			  path_at(grower, first), grower->lines[earlier]);
+	else if (twice)
+		error_add(grower->error, &at, "slice '%s': name given twice",
+			  path_at(grower, first));
+	else
+		error_add(grower->error, &at,
+			  "slice '%s': '%s' is the name of a slice, and cannot be a folder, too",
+			  path_at(grower, second), path_at(grower, first));
+}
+
+/* Append the entry whose names are order[position, end): a file or a directory. */
+static int append_entry(struct grower *grower, uint32_t parent, uint32_t position, uint32_t end,
+			uint32_t prefix, size_t length)
+{
+	const char *path = path_at(grower, position);
+	bool file = path[prefix + length] == '\0';
+	struct node node = {
+		.name = path - grower->tree->paths + prefix,
+		.name_length = length,
+		.parent = parent,
+		.first = file ? grower->order[position] : position,
+		.count = file ? NODE_FILE : end - position,
+	};
+
+	if (file)
+		for (uint32_t i = position + 1; i < end; i++)
+			report_conflict(grower, position, i);
+	if (grower->nodes.count > TREE_COUNT_MAX)
+		return -ENOMEM;
+	return vec_push(&grower->nodes, node) ?:
+	       vec_push(&grower->prefixes, prefix + (uint32_t)length + 1);
+}
+
+/* Cut a directory's run of names into entries. */
+static int expand_directory(struct grower *grower, uint32_t directory)
+{
+	uint32_t position = grower->nodes.data[directory].first;
+	uint32_t end = position + grower->nodes.data[directory].count;
+	uint32_t prefix = grower->prefixes.data[directory];
+	uint32_t first = grower->nodes.count;
+
+	while (position < end) {
+		const char *component = path_at(grower, position) + prefix;
+		size_t length = strcspn(component, "/");
+		uint32_t next = position + 1;
+		int result;
+
+		while (next < end) {
+			const char *other = path_at(grower, next) + prefix;
+
+			if (strncmp(other, component, length) != 0 ||
+			    (other[length] != '/' && other[length] != '\0'))
+				break;
+			next++;
+		}
+		result = append_entry(grower, directory, position, next, prefix, length);
+		if (result < 0)
+			return result;
+		position = next;
+	}
+	grower->nodes.data[directory].first = first;
+	grower->nodes.data[directory].count = grower->nodes.count - first;
+	return 0;
+}
+
+static int grow_all(struct grower *grower)
+{
+	const struct node root = { .parent = TREE_ROOT, .count = grower->tree->slice_count };
+	const struct node unused = { .count = NODE_FILE };
+	int result = vec_push(&grower->nodes, unused) ?: vec_push(&grower->prefixes, 0) ?:
+		     vec_push(&grower->nodes, root) ?: vec_push(&grower->prefixes, 0);
+
+	for (uint32_t i = TREE_ROOT; result == 0 && i < grower->nodes.count; i++)
+		if (grower->nodes.data[i].count != NODE_FILE)
+			result = expand_directory(grower, i);
+	return result;
+}
+
+int tree_grow_nodes(struct tree *tree, const char *file, const uint32_t *lines, struct error *error)
+{
+	_cleanup_(cleanup_free) uint32_t *order = sort_slots(tree);
+	struct grower grower = { tree, order, file, lines, error, { 0 }, { 0 } };
+	size_t messages = error->count + error->omitted;
+	int result = order ? grow_all(&grower) : -ENOMEM;
+
+	free(grower.prefixes.data);
+	if (result < 0) {
+		free(grower.nodes.data);
+		return result;
+	}
+	tree->nodes = grower.nodes.data;
+	tree->node_count = grower.nodes.count;
+	return error->count + error->omitted > messages ? -EINVAL : 0;
+}
+
+void tree_free(struct tree *tree)
+{
+	if (!tree)
+		return;
+	for (size_t i = 0; tree->images && i < tree->image_names.count; i++) {
+		free(tree->images[i].path);
+		image_unref(tree->images[i].image);
+	}
+	free(tree->images);
+	names_clear(&tree->image_names);
+	free(tree->nodes);
+	free(tree->slices);
+	free(tree->slots);
+	free(tree->extents);
+	free(tree->paths);
+	free(tree);
+}
+
+size_t tree_node_count(const struct tree *tree)
+{
+	return tree->node_count - 1;
+}
+
+static const struct node *node_at(const struct tree *tree, uint32_t node)
+{
+	assert(node >= TREE_ROOT && node < tree->node_count);
+	return &tree->nodes[node];
+}
+
+bool tree_is_directory(const struct tree *tree, uint32_t node)
+{
+	return node_at(tree, node)->count != NODE_FILE;
+}
+
+uint32_t tree_parent(const struct tree *tree, uint32_t node)
+{
+	return node_at(tree, node)->parent;
+}
+
+const struct slice *tree_slice(const struct tree *tree, uint32_t node)
+{
+	const struct node *found = node_at(tree, node);
+
+	return found->count == NODE_FILE ? &tree->slices[found->first] : NULL;
+}
+
+static int compare_name(const struct tree *tree, const struct node *node, const char *name,
+			size_t length)
+{
+	size_t shorter = min_u64(node->name_length, length);
+	int order = memcmp(name, tree->paths + node->name, shorter);
+
+	return order ? order : (int)length - node->name_length;
+}
+
+uint32_t tree_lookup(const struct tree *tree, uint32_t directory, const char *name)
+{
+	const struct node *parent = node_at(tree, directory);
+	size_t length = strlen(name);
+	uint32_t low = 0;
+	uint32_t high = parent->count;
+
+	if (parent->count == NODE_FILE)
+		return 0;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		uint32_t node = parent->first + middle;
+		int order = compare_name(tree, &tree->nodes[node], name, length);
+
+		if (order == 0)
+			return node;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return 0;
+}
+
+uint32_t tree_entry(const struct tree *tree, uint32_t directory, uint64_t index,
+		    char name[TREE_COMPONENT_MAX + 1])
+{
+	const struct node *parent = node_at(tree, directory);
+	const struct node *node;
+
+	if (parent->count == NODE_FILE || index >= parent->count)
+		return 0;
+	node = &tree->nodes[parent->first + index];
+	memcpy(name, tree->paths + node->name, node->name_length);
+	name[node->name_length] = '\0';
+	return parent->first + index;
+}
+
+size_t tree_image_count(const struct tree *tree)
+{
+	return tree->image_names.count;
+}
+
+struct tree_image tree_image_at(const struct tree *tree, size_t index)
+{
+	struct image *image = tree->images[index].image;
+
+	return (struct tree_image){
+		.name = tree->image_names.strings[index],
+		.path = tree->images[index].path,
+		.access = image_writable(image) ? IMAGE_ACCESS_RW : IMAGE_ACCESS_RO,
+		.image = image,
+	};
+}
+
+size_t tree_slice_count(const struct tree *tree)
+{
+	return tree->slice_count;
+}
+
+struct tree_slice tree_slice_at(const struct tree *tree, size_t index)
+{
+	const struct slot *slot = &tree->slots[index];
+
+	return (struct tree_slice){
+		.name = tree->paths + slot->path,
+		.slice = &tree->slices[index],
+		.has_mode = slot->explicit & SLOT_MODE,
+		.has_uid = slot->explicit & SLOT_UID,
+		.has_gid = slot->explicit & SLOT_GID,
+	};
+}
+
+size_t tree_image_index(const struct tree *tree, const struct image *image)
+{
+	size_t index = 0;
+
+	while (tree->images[index].image != image)
+		index++;
+	return index;
+}
+
+uint64_t tree_total_size(const struct tree *tree)
+{
+	uint64_t total = 0;
+	uint64_t size;
+
+	for (size_t i = 0; i < tree->slice_count; i++)
+		if (slice_size(&tree->slices[i], &size) < 0 || add_overflows(total, size, &total))
+			return UINT64_MAX;
+	return total;
+}
