@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests on slices: each is arithmetic (extent.c) and then work on the images' one mapping.
+/* Reads, writes and flushes of slices: each is arithmetic (extent.c) and then work on the images' one mapping.
  *
  * Reads hand out ranges of the mapping for the kernel to copy from; it answers a page that is gone
  * with EIO. Only the page that holds a shrunken image's new end cannot be told from data that way
@@ -8,20 +8,16 @@
 #include "mmapfs/slice.h"
 
 #include "cleanup.h"
-#include "extent.h"
 #include "guard.h"
 #include "image_internal.h"
 #include "overflow.h"
+#include "slice_internal.h"
 #include "stats.h"
 
-#include <fcntl.h>
-#include <linux/falloc.h>
 #include <string.h>
 #include <time.h>
 
-/* Zeros to point at, and the step of copies through a buffer. */
 #define ZEROS_SIZE (1UL << 20)
-#define COPY_CHUNK (1UL << 20)
 
 static char zeros[ZEROS_SIZE]; /* never written: costs no memory */
 
@@ -47,14 +43,7 @@ int slice_size(const struct slice *slice, uint64_t *ret)
 	return 0;
 }
 
-/* The images' sizes during one request: one fstat for each run of pieces of the same image. */
-struct known_size {
-	const struct image *image;
-	uint64_t size;
-};
-
-/* How much of the piece its image still holds, and the mapping reaches. */
-static int piece_held(const struct piece *piece, struct known_size *known, uint64_t *ret)
+int piece_held(const struct piece *piece, struct known_size *known, uint64_t *ret)
 {
 	uint64_t size;
 
@@ -74,9 +63,8 @@ static int piece_held(const struct piece *piece, struct known_size *known, uint6
 	return 0;
 }
 
-/* The part of [offset, offset + size) within the slice, as a walk. */
-static int walk_clipped(const struct slice *slice, uint64_t offset, uint64_t size,
-			struct extent_walk *ret)
+int slice_walk_clipped(const struct slice *slice, uint64_t offset, uint64_t size,
+		       struct extent_walk *ret)
 {
 	uint64_t end;
 	int result = slice_size(slice, &end);
@@ -131,7 +119,7 @@ int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool
 	struct read_walk read = { .partial = partial };
 	struct piece piece;
 	int count = 0;
-	int result = walk_clipped(slice, offset, size, &read.walk);
+	int result = slice_walk_clipped(slice, offset, size, &read.walk);
 
 	if (result < 0)
 		return result;
@@ -161,7 +149,7 @@ int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t siz
 {
 	struct read_walk read = { .partial = partial };
 	struct piece piece;
-	int result = walk_clipped(slice, offset, size, &read.walk);
+	int result = slice_walk_clipped(slice, offset, size, &read.walk);
 
 	if (result < 0)
 		return result;
@@ -272,15 +260,12 @@ static int piece_write(const struct piece *piece, bool may_grow, struct known_si
 	return image_write(image, piece->offset, may_grow, buf, length, ret_size);
 }
 
-static bool piece_grows(const struct slice *slice, const struct piece *piece)
+bool piece_grows(const struct slice *slice, const struct piece *piece)
 {
 	return slice->resize && piece->position >= tail_start(slice);
 }
 
-/* The end of the slice for a write or allocation of [offset, offset + length): -ENOSPC, or the
- * length clipped to what the slice takes.
- */
-static int clip_to_capacity(const struct slice *slice, uint64_t offset, uint64_t *length)
+int slice_clip_to_capacity(const struct slice *slice, uint64_t offset, uint64_t *length)
 {
 	uint64_t size;
 	int result;
@@ -312,7 +297,7 @@ int slice_write(const struct slice *slice, uint64_t offset, const void *buf, siz
 		*ret_size = 0;
 		return 0;
 	}
-	result = clip_to_capacity(slice, offset, &length);
+	result = slice_clip_to_capacity(slice, offset, &length);
 	if (result < 0)
 		return result;
 	walk = extent_walk_begin(slice->extents, slice->extent_count, offset, length);
@@ -386,288 +371,6 @@ int slice_flush(const struct slice *slice, uint64_t offset, uint64_t length)
 		end = piece_end;
 	}
 	return flush_range(image, start, end - start) ?: result;
-}
-
-/* The next run of allocated bytes in what is left of the piece, which moves behind it. A run
- * starts at *ret_start (in the slice) and has *ret_length bytes; false: only holes are left.
- *
- * Bytes that the image has lost count as data: a copy that skips holes must meet the EIO.
- */
-static bool piece_next_data(struct piece *piece, struct known_size *known, uint64_t *ret_start,
-			    uint64_t *ret_length)
-{
-	uint64_t held;
-	off_t data = -1;
-	off_t hole = -1;
-
-	if (!piece->image || piece->length == 0)
-		return false;
-	if (piece_held(piece, known, &held) < 0)
-		held = piece->length;
-	if (held > 0 && !piece->image->block_device) {
-		data = lseek(piece->image->fd, piece->offset, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			data = piece->offset + held;
-		else if (data >= 0)
-			hole = lseek(piece->image->fd, data, SEEK_HOLE);
-	}
-	if (data < 0)
-		data = piece->offset; /* cannot tell: all data */
-	if ((uint64_t)data - piece->offset >= held) {
-		/* No more data where the image still is; the lost rest is one run. */
-		data = piece->offset + held;
-		hole = -1;
-	}
-	if (hole < 0 || (uint64_t)hole - piece->offset >= held)
-		hole = piece->offset + piece->length;
-	*ret_start = piece->position + (data - piece->offset);
-	*ret_length = hole - data;
-	piece->length -= hole - piece->offset;
-	piece->position += hole - piece->offset;
-	piece->offset = hole;
-	return *ret_length > 0;
-}
-
-int slice_seek(const struct slice *slice, uint64_t offset, int whence, uint64_t *ret)
-{
-	struct known_size known = { 0 };
-	struct extent_walk walk;
-	struct piece piece;
-	uint64_t end = offset; /* of the data seen so far */
-	uint64_t start;
-	uint64_t length;
-	int result;
-
-	if (whence != SEEK_DATA && whence != SEEK_HOLE)
-		return -EINVAL;
-	result = walk_clipped(slice, offset, UINT64_MAX, &walk);
-	if (result < 0)
-		return result;
-	if (walk.position == walk.end)
-		return -ENXIO;
-	while (extent_walk_next(&walk, &piece)) {
-		while (piece_next_data(&piece, &known, &start, &length)) {
-			if (whence == SEEK_DATA) {
-				*ret = start;
-				return 0;
-			}
-			if (start > end)
-				break;
-			end = start + length;
-		}
-		if (whence == SEEK_HOLE && end < walk.position) {
-			*ret = end;
-			return 0;
-		}
-	}
-	if (whence == SEEK_DATA)
-		return -ENXIO;
-	*ret = end;
-	return 0;
-}
-
-/* A stat() of a slice looks at so many runs of data at most; what lies behind them counts as
- * allocated.
- */
-#define BLOCKS_RUNS_MAX 1024
-
-uint64_t slice_blocks(const struct slice *slice)
-{
-	struct known_size known = { 0 };
-	struct extent_walk walk;
-	struct piece piece;
-	uint64_t bytes = 0;
-	uint64_t start;
-	uint64_t length;
-	int runs = 0;
-
-	if (walk_clipped(slice, 0, UINT64_MAX, &walk) < 0)
-		return 0;
-	while (extent_walk_next(&walk, &piece)) {
-		while (runs < BLOCKS_RUNS_MAX && piece_next_data(&piece, &known, &start, &length)) {
-			bytes += length;
-			runs++;
-		}
-		if (runs == BLOCKS_RUNS_MAX && piece.image)
-			bytes += piece.length;
-	}
-	return (bytes + 511) / 512;
-}
-
-static bool mode_supported(int mode)
-{
-	switch (mode) {
-	case 0:
-	case FALLOC_FL_KEEP_SIZE:
-	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
-	case FALLOC_FL_ZERO_RANGE:
-	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static int piece_allocate(const struct piece *piece, int mode, bool may_grow,
-			  struct known_size *known)
-{
-	struct image *image = piece->image;
-	uint64_t held;
-	int result;
-
-	if (!image)
-		return mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) ? 0 : -ENOSPC;
-	if (!may_grow) {
-		result = piece_held(piece, known, &held);
-		if (result < 0)
-			return result;
-		if (held < piece->length)
-			return -EIO;
-		mode |= FALLOC_FL_KEEP_SIZE; /* never moves the end, whatever happens meanwhile */
-	} else if (piece->offset + piece->length > image->map.length) {
-		return -EFBIG;
-	} else {
-		atomic_store(&image->resized, true);
-		known->image = NULL;
-	}
-	map_clear_hot(&image->map, piece->offset, piece->length);
-	while (fallocate(image->fd, mode, piece->offset, piece->length) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
-}
-
-int slice_allocate(const struct slice *slice, int mode, uint64_t offset, uint64_t length)
-{
-	struct known_size known = { 0 };
-	struct extent_walk walk;
-	struct piece piece;
-	uint64_t clipped = length;
-	int result;
-
-	if (!mode_supported(mode))
-		return -EOPNOTSUPP;
-	if (!slice->writable)
-		return -EROFS;
-	result = clip_to_capacity(slice, offset, &clipped);
-	if (result == -ENOSPC && (mode & FALLOC_FL_KEEP_SIZE))
-		return 0;
-	if (result < 0)
-		return result;
-	if (clipped < length && !(mode & FALLOC_FL_KEEP_SIZE))
-		return -ENOSPC;
-	walk = extent_walk_begin(slice->extents, slice->extent_count, offset, clipped);
-	while (extent_walk_next(&walk, &piece)) {
-		result = piece_allocate(&piece, mode, piece_grows(slice, &piece), &known);
-		if (result < 0)
-			return result;
-	}
-	return 0;
-}
-
-/* Let the kernel copy between two images, or two ranges of one that do not overlap. -EXDEV where
- * it cannot, or where the bytes must be looked at first.
- */
-static int copy_in_kernel(const struct piece *from, const struct piece *to, uint64_t length,
-			  size_t *ret_size)
-{
-	struct known_size known = { 0 };
-	struct piece source = *from;
-	struct piece target = *to;
-	uint64_t source_held;
-	uint64_t target_held;
-	off_t source_offset = from->offset;
-	off_t target_offset = to->offset;
-	ssize_t copied;
-
-	source.length = target.length = length;
-	if (!from->image || !to->image ||
-	    (from->image == to->image && from->offset < to->offset + length &&
-	     to->offset < from->offset + length))
-		return -EXDEV;
-	if (piece_held(&source, &known, &source_held) < 0 ||
-	    piece_held(&target, &known, &target_held) < 0 || source_held < length ||
-	    target_held < length)
-		return -EXDEV;
-	copied = copy_file_range(from->image->fd, &source_offset, to->image->fd, &target_offset,
-				 length, 0);
-	if (copied <= 0)
-		return -EXDEV; /* the copy by hand finds the true errno */
-	*ret_size = copied;
-	return 0;
-}
-
-static int copy_by_hand(const struct slice *source, uint64_t source_offset,
-			const struct slice *target, uint64_t target_offset, size_t size,
-			char **buf, size_t *ret_size)
-{
-	size_t got;
-	int result;
-
-	if (!*buf)
-		*buf = malloc(COPY_CHUNK);
-	if (!*buf)
-		return -ENOMEM;
-	result = slice_read(source, source_offset, *buf, min_u64(size, COPY_CHUNK), true, &got);
-	if (result < 0)
-		return result;
-	return slice_write(target, target_offset, *buf, got, ret_size);
-}
-
-/* Copies at least one byte of the first piece on both sides, or fails; *ret_size 0 at the end. */
-static int copy_step(const struct slice *source, uint64_t source_offset, const struct slice *target,
-		     uint64_t target_offset, uint64_t size, char **buf, size_t *ret_size)
-{
-	struct extent_walk source_walk;
-	struct extent_walk target_walk;
-	struct piece from;
-	struct piece to;
-	uint64_t length;
-	int result = walk_clipped(source, source_offset, size, &source_walk);
-
-	if (result < 0)
-		return result;
-	if (!extent_walk_next(&source_walk, &from)) {
-		*ret_size = 0;
-		return 0;
-	}
-	target_walk = extent_walk_begin(target->extents, target->extent_count, target_offset,
-					from.length);
-	if (!extent_walk_next(&target_walk, &to))
-		return -ENOSPC;
-	length = min_u64(from.length, to.length);
-	result = copy_in_kernel(&from, &to, length, ret_size);
-	if (result == -EXDEV)
-		result = copy_by_hand(source, source_offset, target, target_offset, length, buf,
-				      ret_size);
-	return result;
-}
-
-int slice_copy(const struct slice *source, uint64_t source_offset, const struct slice *target,
-	       uint64_t target_offset, size_t size, size_t *ret_size)
-{
-	_cleanup_(cleanup_free) char *buf = NULL;
-	uint64_t length = min_u64(size, SLICE_COPY_MAX);
-	size_t total = 0;
-	int result = 0;
-
-	if (!target->writable)
-		return -EROFS;
-	if (length > 0)
-		result = clip_to_capacity(target, target_offset, &length);
-	while (result == 0 && total < length) {
-		size_t copied;
-
-		result = copy_step(source, source_offset + total, target, target_offset + total,
-				   length - total, &buf, &copied);
-		if (result < 0 || copied == 0)
-			break;
-		total += copied;
-	}
-	if (total == 0 && result < 0)
-		return result;
-	*ret_size = total;
-	return 0;
 }
 
 int slice_resize(const struct slice *slice, uint64_t size)

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <syslog.h>
 
 /* Workers start as they are needed, and each may wait for a page of a slow image. */
@@ -347,6 +348,25 @@ static int serve_init(struct fuse_session *fuse)
 	return result > 0 ? 0 : result < 0 ? result : -ENOTCONN;
 }
 
+/* The kernel reads ahead 128 KiB on FUSE mounts; as large as a request can be makes a first
+ * sequential read about twice as fast. Only root may say so, others stay as they are.
+ */
+#define READAHEAD_KIB 1024
+
+static void raise_readahead(dev_t device)
+{
+	char path[64];
+	FILE *setting;
+
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(device),
+		 minor(device));
+	setting = device ? fopen(path, "we") : NULL;
+	if (!setting)
+		return;
+	fprintf(setting, "%d", READAHEAD_KIB);
+	fclose(setting);
+}
+
 static int run_loop(struct session *session)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -392,6 +412,8 @@ int session_run(struct session *session)
 	int flushed;
 
 	if (result == 0) {
+		/* Not before: INIT sets the kernel's own value. */
+		raise_readahead(session->device);
 		session->options->ready(session->options->ready_context);
 		result = run_loop(session);
 	}

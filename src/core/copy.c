@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Copies between slices: by the kernel where it can, else through a buffer. */
+#include "cleanup.h"
+#include "image_internal.h"
+#include "overflow.h"
+#include "slice_internal.h"
+
+#define COPY_CHUNK (1UL << 20)
+
+/* Let the kernel copy between two images, or two ranges of one that do not overlap. -EXDEV where
+ * it cannot, or where the bytes must be looked at first.
+ */
+static int copy_in_kernel(const struct piece *from, const struct piece *to, uint64_t length,
+			  size_t *ret_size)
+{
+	struct known_size known = { 0 };
+	struct piece source = *from;
+	struct piece target = *to;
+	uint64_t source_held;
+	uint64_t target_held;
+	off_t source_offset = from->offset;
+	off_t target_offset = to->offset;
+	ssize_t copied;
+
+	source.length = target.length = length;
+	if (!from->image || !to->image ||
+	    (from->image == to->image && from->offset < to->offset + length &&
+	     to->offset < from->offset + length))
+		return -EXDEV;
+	if (piece_held(&source, &known, &source_held) < 0 ||
+	    piece_held(&target, &known, &target_held) < 0 || source_held < length ||
+	    target_held < length)
+		return -EXDEV;
+	copied = copy_file_range(from->image->fd, &source_offset, to->image->fd, &target_offset,
+				 length, 0);
+	if (copied <= 0)
+		return -EXDEV; /* the copy by hand finds the true errno */
+	*ret_size = copied;
+	return 0;
+}
+
+static int copy_by_hand(const struct slice *source, uint64_t source_offset,
+			const struct slice *target, uint64_t target_offset, size_t size,
+			char **buf, size_t *ret_size)
+{
+	size_t got;
+	int result;
+
+	if (!*buf)
+		*buf = malloc(COPY_CHUNK);
+	if (!*buf)
+		return -ENOMEM;
+	result = slice_read(source, source_offset, *buf, min_u64(size, COPY_CHUNK), true, &got);
+	if (result < 0)
+		return result;
+	return slice_write(target, target_offset, *buf, got, ret_size);
+}
+
+/* Copies at least one byte of the first piece on both sides, or fails; *ret_size 0 at the end. */
+static int copy_step(const struct slice *source, uint64_t source_offset, const struct slice *target,
+		     uint64_t target_offset, uint64_t size, char **buf, size_t *ret_size)
+{
+	struct extent_walk source_walk;
+	struct extent_walk target_walk;
+	struct piece from;
+	struct piece to;
+	uint64_t length;
+	int result = slice_walk_clipped(source, source_offset, size, &source_walk);
+
+	if (result < 0)
+		return result;
+	if (!extent_walk_next(&source_walk, &from)) {
+		*ret_size = 0;
+		return 0;
+	}
+	target_walk = extent_walk_begin(target->extents, target->extent_count, target_offset,
+					from.length);
+	if (!extent_walk_next(&target_walk, &to))
+		return -ENOSPC;
+	length = min_u64(from.length, to.length);
+	result = copy_in_kernel(&from, &to, length, ret_size);
+	if (result == -EXDEV)
+		result = copy_by_hand(source, source_offset, target, target_offset, length, buf,
+				      ret_size);
+	return result;
+}
+
+int slice_copy(const struct slice *source, uint64_t source_offset, const struct slice *target,
+	       uint64_t target_offset, size_t size, size_t *ret_size)
+{
+	_cleanup_(cleanup_free) char *buf = NULL;
+	uint64_t length = min_u64(size, SLICE_COPY_MAX);
+	size_t total = 0;
+	int result = 0;
+
+	if (!target->writable)
+		return -EROFS;
+	if (length > 0)
+		result = slice_clip_to_capacity(target, target_offset, &length);
+	while (result == 0 && total < length) {
+		size_t copied;
+
+		result = copy_step(source, source_offset + total, target, target_offset + total,
+				   length - total, &buf, &copied);
+		if (result < 0 || copied == 0)
+			break;
+		total += copied;
+	}
+	if (total == 0 && result < 0)
+		return result;
+	*ret_size = total;
+	return 0;
+}

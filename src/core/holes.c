@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* Where slices hold data, and giving them blocks or taking them away. */
+#include "image_internal.h"
+#include "overflow.h"
+#include "slice_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+/* The next run of allocated bytes in what is left of the piece, which moves behind it. A run
+ * starts at *ret_start (in the slice) and has *ret_length bytes; false: only holes are left.
+ *
+ * Bytes that the image has lost count as data: a copy that skips holes must meet the EIO.
+ */
+static bool piece_next_data(struct piece *piece, struct known_size *known, uint64_t *ret_start,
+			    uint64_t *ret_length)
+{
+	uint64_t held;
+	off_t data = -1;
+	off_t hole = -1;
+
+	if (!piece->image || piece->length == 0)
+		return false;
+	if (piece_held(piece, known, &held) < 0)
+		held = piece->length;
+	if (held > 0 && !piece->image->block_device) {
+		data = lseek(piece->image->fd, piece->offset, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			data = piece->offset + held;
+		else if (data >= 0)
+			hole = lseek(piece->image->fd, data, SEEK_HOLE);
+	}
+	if (data < 0)
+		data = piece->offset; /* cannot tell: all data */
+	if ((uint64_t)data - piece->offset >= held) {
+		/* No more data where the image still is; the lost rest is one run. */
+		data = piece->offset + held;
+		hole = -1;
+	}
+	if (hole < 0 || (uint64_t)hole - piece->offset >= held)
+		hole = piece->offset + piece->length;
+	*ret_start = piece->position + (data - piece->offset);
+	*ret_length = hole - data;
+	piece->length -= hole - piece->offset;
+	piece->position += hole - piece->offset;
+	piece->offset = hole;
+	return *ret_length > 0;
+}
+
+int slice_seek(const struct slice *slice, uint64_t offset, int whence, uint64_t *ret)
+{
+	struct known_size known = { 0 };
+	struct extent_walk walk;
+	struct piece piece;
+	uint64_t end = offset; /* of the data seen so far */
+	uint64_t start;
+	uint64_t length;
+	int result;
+
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return -EINVAL;
+	result = slice_walk_clipped(slice, offset, UINT64_MAX, &walk);
+	if (result < 0)
+		return result;
+	if (walk.position == walk.end)
+		return -ENXIO;
+	while (extent_walk_next(&walk, &piece)) {
+		while (piece_next_data(&piece, &known, &start, &length)) {
+			if (whence == SEEK_DATA) {
+				*ret = start;
+				return 0;
+			}
+			if (start > end)
+				break;
+			end = start + length;
+		}
+		if (whence == SEEK_HOLE && end < walk.position) {
+			*ret = end;
+			return 0;
+		}
+	}
+	if (whence == SEEK_DATA)
+		return -ENXIO;
+	*ret = end;
+	return 0;
+}
+
+/* A stat() of a slice looks at so many runs of data at most; what lies behind them counts as
+ * allocated.
+ */
+#define BLOCKS_RUNS_MAX 1024
+
+uint64_t slice_blocks(const struct slice *slice)
+{
+	struct known_size known = { 0 };
+	struct extent_walk walk;
+	struct piece piece;
+	uint64_t bytes = 0;
+	uint64_t start;
+	uint64_t length;
+	int runs = 0;
+
+	if (slice_walk_clipped(slice, 0, UINT64_MAX, &walk) < 0)
+		return 0;
+	while (extent_walk_next(&walk, &piece)) {
+		while (runs < BLOCKS_RUNS_MAX && piece_next_data(&piece, &known, &start, &length)) {
+			bytes += length;
+			runs++;
+		}
+		if (runs == BLOCKS_RUNS_MAX && piece.image)
+			bytes += piece.length;
+	}
+	return (bytes + 511) / 512;
+}
+
+static bool mode_supported(int mode)
+{
+	switch (mode) {
+	case 0:
+	case FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_ZERO_RANGE:
+	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int piece_allocate(const struct piece *piece, int mode, bool may_grow,
+			  struct known_size *known)
+{
+	struct image *image = piece->image;
+	uint64_t held;
+	int result;
+
+	if (!image)
+		return mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) ? 0 : -ENOSPC;
+	if (!may_grow) {
+		result = piece_held(piece, known, &held);
+		if (result < 0)
+			return result;
+		if (held < piece->length)
+			return -EIO;
+		mode |= FALLOC_FL_KEEP_SIZE; /* never moves the end, whatever happens meanwhile */
+	} else if (piece->offset + piece->length > image->map.length) {
+		return -EFBIG;
+	} else {
+		atomic_store(&image->resized, true);
+		known->image = NULL;
+	}
+	map_clear_hot(&image->map, piece->offset, piece->length);
+	while (fallocate(image->fd, mode, piece->offset, piece->length) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+int slice_allocate(const struct slice *slice, int mode, uint64_t offset, uint64_t length)
+{
+	struct known_size known = { 0 };
+	struct extent_walk walk;
+	struct piece piece;
+	uint64_t clipped = length;
+	int result;
+
+	if (!mode_supported(mode))
+		return -EOPNOTSUPP;
+	if (!slice->writable)
+		return -EROFS;
+	result = slice_clip_to_capacity(slice, offset, &clipped);
+	if (result == -ENOSPC && (mode & FALLOC_FL_KEEP_SIZE))
+		return 0;
+	if (result < 0)
+		return result;
+	if (clipped < length && !(mode & FALLOC_FL_KEEP_SIZE))
+		return -ENOSPC;
+	walk = extent_walk_begin(slice->extents, slice->extent_count, offset, clipped);
+	while (extent_walk_next(&walk, &piece)) {
+		result = piece_allocate(&piece, mode, piece_grows(slice, &piece), &known);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
