@@ -29,7 +29,8 @@ static char *escape_controls(const char *text)
 	return escaped;
 }
 
-static char *message_format(const struct location *at, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static char *
+message_format(const struct location *at, const char *format, va_list arguments)
 {
 	_cleanup_(cleanup_free) char *message = NULL;
 	_cleanup_(cleanup_free) char *located = NULL;

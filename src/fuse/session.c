@@ -197,7 +197,8 @@ static struct {
 	bool debug;
 } fuse_message;
 
-static void on_fuse_log(enum fuse_log_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void
+on_fuse_log(enum fuse_log_level level, const char *format, va_list arguments)
 {
 	char line[512];
 	char *text = line;
