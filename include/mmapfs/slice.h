@@ -66,6 +66,11 @@ int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t siz
 int slice_write(const struct slice *slice, uint64_t offset, const void *buf, size_t size,
 		size_t *ret_size);
 
+/* As slice_write at the end of a slice with resize, wherever that is when the bytes arrive: no
+ * other append can come in between.
+ */
+int slice_append(const struct slice *slice, const void *buf, size_t size, size_t *ret_size);
+
 /* Make the bytes [offset, offset + length) durable; nothing but their pages is written, and what
  * else the file system commits along. Length UINT64_MAX: to the end. Errors are also recorded on
  * the image (image_error_record).

@@ -70,6 +70,10 @@ static int check_mountpoint(const char *argument, char **ret)
 		complain("mountpoint '%s': is not a directory", argument);
 		return EXIT_FAILED;
 	}
+	if (strcmp(path, "/") == 0) {
+		complain("mountpoint '/': is the root directory");
+		return EXIT_FAILED;
+	}
 	if (mount_find(path, &mount) == 0 && mount.is_mmapfs) {
 		complain("mountpoint '%s': an mmapfs is mounted there already", argument);
 		return EXIT_FAILED;

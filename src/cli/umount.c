@@ -9,6 +9,9 @@
 #include <fcntl.h>
 #include <string.h>
 
+/* So long it waits in silence. */
+#define NOTICE_MS 10000
+
 /* Push what clients have dirtied to the daemon, and what it holds to the disk. */
 static int flush_mount(const char *mountpoint)
 {
@@ -42,6 +45,8 @@ static int unmount_live(const char *mountpoint, const struct mount *mount)
 
 	if (flushed == -ENOTCONN)
 		return unmount_dead(mountpoint);
+	if (flushed == -EACCES) /* somebody else's mount; its daemon's last flush will tell */
+		flushed = 0;
 	if (flushed < 0)
 		complain("%s: flush: %s", mountpoint, strerror(-flushed));
 	result = mount_detach(mountpoint, false, false);
@@ -55,7 +60,12 @@ static int unmount_live(const char *mountpoint, const struct mount *mount)
 			 mountpoint, strerror(-connected));
 		return EXIT_FAILED;
 	}
-	result = status_wait(&connection);
+	result = status_wait(&connection, NOTICE_MS);
+	if (result == -ETIMEDOUT) {
+		complain("%s: waiting for the daemon: still flushing, or mounted elsewhere, too",
+			 mountpoint);
+		result = status_wait(&connection, -1);
+	}
 	if (result == -EOWNERDEAD)
 		complain("%s: the daemon died before its last flush", mountpoint);
 	else if (result < 0)

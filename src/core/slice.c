@@ -316,6 +316,35 @@ int slice_write(const struct slice *slice, uint64_t offset, const void *buf, siz
 	return 0;
 }
 
+int slice_append(const struct slice *slice, const void *buf, size_t size, size_t *ret_size)
+{
+	struct image *image = slice->extents[slice->extent_count - 1].image;
+	struct iovec range = { (void *)buf, size };
+	uint64_t held;
+	ssize_t written;
+	int result;
+
+	if (!slice->writable)
+		return -EROFS;
+	if (!slice->resize)
+		return -ENOSPC;
+	result = image_size(image, &held);
+	if (result < 0)
+		return result;
+	if (held > image->map.length || size > image->map.length - held)
+		return -EFBIG;
+	atomic_store(&image->resized, true);
+	stats_add(write_calls, 1);
+	/* The slice ends where its image ends. */
+	do
+		written = pwritev2(image->fd, &range, 1, -1, RWF_APPEND);
+	while (written < 0 && errno == EINTR);
+	if (written < 0)
+		return -errno;
+	*ret_size = written;
+	return 0;
+}
+
 /* msync of one range, counted; an image that was resized since its last flush needs its metadata
  * on the disk as well, which takes an fsync of the file.
  */

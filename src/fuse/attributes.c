@@ -72,12 +72,14 @@ static struct timespec default_mtime(const struct fs *fs, const struct slice *sl
 	return slice->extents[0].image ? image_opened_mtime(slice->extents[0].image) : fs->mounted;
 }
 
-/* Directories are readable where slices are, and searchable where they are readable. */
+/* Directories are readable where slices are, and searchable where they are readable. Their owner
+ * may write to them as far as the kernel is asked, so that the answer is ours: EPERM.
+ */
 static mode_t directory_mode(const struct fs *fs)
 {
 	mode_t read = fs->options->directory_mode & 0444;
 
-	return S_IFDIR | read | read >> 2;
+	return S_IFDIR | S_IWUSR | read | read >> 2;
 }
 
 static void directory_attributes(const struct fs *fs, struct stat *ret)

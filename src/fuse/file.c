@@ -7,6 +7,8 @@
  *
  *     alias                              direct, always
  *     write-only, no cached handle open  direct: one copy less, and writes as large as the caller's
+ *     append to a slice with resize,     direct: the kernel's idea of the end may be old, ours
+ *       no cached handle open              is not
  *     any, while a direct writer is open direct
  *     else                               cached
  *
@@ -54,8 +56,9 @@ static void choose_caching(struct fs *fs, const struct slice *slice, struct hand
 	int access = info->flags & O_ACCMODE;
 
 	pthread_mutex_lock(&fs->states_lock);
+	handle->append = slice->resize && (info->flags & O_APPEND);
 	handle->direct = slice->alias || state->direct > 0 ||
-			 (access == O_WRONLY && state->cached == 0);
+			 ((access == O_WRONLY || handle->append) && state->cached == 0);
 	if (handle->direct && access != O_RDONLY) {
 		handle->counted_direct = true;
 		state->direct++;
@@ -224,15 +227,20 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	const struct slice *slice = slice_of(request, inode);
 	struct handle *handle = handle_of(request, info);
 	size_t written = 0;
-	int result = slice ? slice_write(slice, offset, buf, size, &written) : -EBADF;
+	int result = -EBADF;
 
+	if (slice && handle->direct && handle->append)
+		result = slice_append(slice, buf, size, &written);
+	else if (slice)
+		result = slice_write(slice, offset, buf, size, &written);
 	stats_add(writes, 1);
 	stats_add(write_bytes, written);
 	if (written > 0)
 		attributes_touch(fs, inode);
 	/* Past the page cache the kernel sends no FSYNC for these flags. */
 	if (result == 0 && handle->direct && (info->flags & O_DSYNC))
-		result = flush_for(fs, slice, handle, offset, written);
+		result = flush_for(fs, slice, handle, handle->append ? 0 : offset,
+				   handle->append ? UINT64_MAX : written);
 	if (result < 0)
 		reply_status(request, result);
 	else

@@ -49,6 +49,7 @@ struct handle {
 	uint32_t generation; /* of the images at open */
 	uint32_t next_free;
 	bool direct;
+	bool append; /* to a slice with resize */
 	bool counted_cached;
 	bool counted_direct;
 	atomic_bool confirmed; /* the kernel has had the answer to this open */

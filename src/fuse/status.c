@@ -13,8 +13,6 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 
-#define BACKLOG 16
-
 static socklen_t make_address(dev_t device, struct sockaddr_un *ret)
 {
 	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
@@ -30,7 +28,7 @@ int status_listen(dev_t device)
 	struct sockaddr_un address;
 	socklen_t size = make_address(device, &address);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, BACKLOG) < 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, SOMAXCONN) < 0)
 		return -errno;
 	return steal_fd(&fd);
 }
@@ -49,7 +47,8 @@ void status_tell(int listener, int result)
 
 int status_connect(dev_t device, uid_t owner, struct status_connection *ret)
 {
-	_cleanup_(cleanup_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* Not blocking: waiters that gave up stay in the backlog, and may have filled it. */
+	_cleanup_(cleanup_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un address;
 	socklen_t size = make_address(device, &address);
 	struct ucred peer;
@@ -69,18 +68,27 @@ int status_connect(dev_t device, uid_t owner, struct status_connection *ret)
 	return 0;
 }
 
-int status_wait(struct status_connection *connection)
+static int wait_readable(int fd, int timeout_ms)
 {
-	struct pollfd ended = { .fd = connection->process, .events = POLLIN };
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+	int result;
+
+	do
+		result = poll(&readable, 1, timeout_ms);
+	while (result < 0 && errno == EINTR);
+	return result;
+}
+
+int status_wait(struct status_connection *connection, int timeout_ms)
+{
 	int32_t answer;
 	ssize_t got;
 
-	do
-		got = recv(connection->socket, &answer, sizeof(answer), MSG_WAITALL);
-	while (got < 0 && errno == EINTR);
+	if (wait_readable(connection->socket, timeout_ms) == 0)
+		return -ETIMEDOUT;
+	got = recv(connection->socket, &answer, sizeof(answer), 0);
 	/* Its locks on the images go with the process, not before. */
-	while (poll(&ended, 1, -1) < 0 && errno == EINTR)
-		;
+	wait_readable(connection->process, -1);
 	close(connection->socket);
 	close(connection->process);
 	return got == sizeof(answer) ? answer : -EOWNERDEAD;

@@ -28,8 +28,9 @@ struct status_connection {
 int status_connect(dev_t device, uid_t owner, struct status_connection *ret);
 
 /* Wait for the daemon's answer and for its end: 0, the negative errno that it told, or
- * -EOWNERDEAD when it died without one.
+ * -EOWNERDEAD when it died without one. -ETIMEDOUT when there is no answer yet after timeout_ms
+ * (-1: wait for ever); only then the connection stays open, to be waited on again.
  */
-int status_wait(struct status_connection *connection);
+int status_wait(struct status_connection *connection, int timeout_ms);
 
 #endif
