@@ -18,7 +18,10 @@ struct error {
 	size_t omitted;  /* messages past the limit */
 };
 
-#define ERROR_INIT { NULL, 0, 0 }
+#define ERROR_INIT                                                                                 \
+	{                                                                                          \
+		NULL, 0, 0                                                                         \
+	}
 #define ERROR_MESSAGES_MAX 50
 
 /* Where in the configuration a message belongs: "disk.table:12: ". file may be NULL (command

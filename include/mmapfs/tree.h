@@ -97,7 +97,7 @@ void tree_free(struct tree *tree); /* takes NULL */
 
 size_t tree_node_count(const struct tree *tree);
 bool tree_is_directory(const struct tree *tree, uint32_t node);
-uint32_t tree_parent(const struct tree *tree, uint32_t node); /* the root's is the root */
+uint32_t tree_parent(const struct tree *tree, uint32_t node);           /* the root's is the root */
 const struct slice *tree_slice(const struct tree *tree, uint32_t node); /* NULL: a directory */
 
 /* The entry of directory that is called name: its node, 0 if there is none. */

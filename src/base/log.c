@@ -13,9 +13,9 @@ static atomic_bool use_syslog;
 
 static struct {
 	pthread_mutex_t lock;
-	time_t period_start;    /* guarded by lock; CLOCK_MONOTONIC seconds */
-	unsigned lines;         /* guarded by lock; in this period */
-	unsigned suppressed;    /* guarded by lock; in this period */
+	time_t period_start; /* guarded by lock; CLOCK_MONOTONIC seconds */
+	unsigned lines;      /* guarded by lock; in this period */
+	unsigned suppressed; /* guarded by lock; in this period */
 } limiter = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* Whether one more line may go out; *ret_suppressed lines were held back before it. */

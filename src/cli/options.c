@@ -203,8 +203,8 @@ static int read_mount_option(struct options *options, char *option, struct error
 		}
 		result = set_mount_option(options, entry->key, value);
 		if (result == -EINVAL)
-			error_add(error, NULL, "option '%s': bad value '%s', wants %s",
-				  entry->name, value, entry->argument);
+			error_add(error, NULL, "option '%s': bad value '%s', wants %s", entry->name,
+				  value, entry->argument);
 		return result;
 	}
 	return is_ignored(option) ? 0 : append_fuse_option(options, option);

@@ -38,10 +38,10 @@ static json_t *json_text(const char *text)
 static json_t *json_extent(const struct tree *tree, const struct extent *extent, uint64_t size)
 {
 	uint64_t length = extent->length == EXTENT_TAIL ? size - extent->start : extent->length;
-	json_t *image = extent->image
-				? json_text(tree_image_at(tree, tree_image_index(tree, extent->image))
-						    .name)
-				: json_null();
+	json_t *image =
+		extent->image
+			? json_text(tree_image_at(tree, tree_image_index(tree, extent->image)).name)
+			: json_null();
 
 	return json_pack("{s:o, s:I, s:I}", "image", image, "offset", (json_int_t)extent->offset,
 			 "length", (json_int_t)length);
@@ -109,8 +109,8 @@ int verb_plan(const struct options *options)
 {
 	_cleanup_(cleanup_tree) struct tree *tree = NULL;
 	struct source source;
-	int result = source_choose(options, options->argument_count, &source) ?:
-		     source_build(&source, options, true, &tree);
+	int result = source_choose(options, options->argument_count, &source)
+			     ?: source_build(&source, options, true, &tree);
 
 	if (result != 0)
 		return result;

@@ -40,8 +40,8 @@ static int copy_in_kernel(const struct piece *from, const struct piece *to, uint
 }
 
 static int copy_by_hand(const struct slice *source, uint64_t source_offset,
-			const struct slice *target, uint64_t target_offset, size_t size,
-			char **buf, size_t *ret_size)
+			const struct slice *target, uint64_t target_offset, size_t size, char **buf,
+			size_t *ret_size)
 {
 	size_t got;
 	int result;

@@ -60,8 +60,8 @@ static int open_accessible(const char *path, mode_t mode, enum image_access acce
 	int fd;
 
 	if (flags & IMAGE_INSPECT) {
-		*ret_writable = access != IMAGE_ACCESS_RO && faccessat(AT_FDCWD, path, W_OK,
-								       AT_EACCESS) == 0;
+		*ret_writable = access != IMAGE_ACCESS_RO &&
+				faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
 		if (access == IMAGE_ACCESS_RW && !*ret_writable)
 			return -errno;
 		fd = open_descriptor(path, false, false);
@@ -152,8 +152,7 @@ int image_open(const char *path, enum image_access access, unsigned flags, struc
 	if (!image->path)
 		return -ENOMEM;
 
-	result = open_accessible(path, status.st_mode, access, flags, &image->fd,
-				 &image->writable);
+	result = open_accessible(path, status.st_mode, access, flags, &image->fd, &image->writable);
 	if (result < 0)
 		return result;
 	/* Again, of what was really opened. */

@@ -41,5 +41,4 @@ struct image {
 	bool error_told;
 };
 
-
 #endif

@@ -106,8 +106,8 @@ static struct hot_walk hot_walk_begin(const struct map *map, uint64_t offset, ui
 }
 
 /* The next word and the bits of it that are in the range; false at the end. */
-static bool hot_walk_next(const struct map *map, struct hot_walk *walk,
-			  _Atomic uint64_t **ret_word, uint64_t *ret_bits)
+static bool hot_walk_next(const struct map *map, struct hot_walk *walk, _Atomic uint64_t **ret_word,
+			  uint64_t *ret_bits)
 {
 	uint64_t first = walk->page % WORD_BITS;
 	uint64_t count = min_u64(walk->end - walk->page, WORD_BITS - first);

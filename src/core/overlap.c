@@ -51,7 +51,8 @@ static void best_add(struct best *best, const struct range *range, uint64_t valu
 	if (best->image != range->image)
 		*best = (struct best){ .image = range->image };
 	for (int i = 0; i < 2; i++) {
-		if (i < best->count && (largest ? value <= best->value[i] : value >= best->value[i])) {
+		if (i < best->count &&
+		    (largest ? value <= best->value[i] : value >= best->value[i])) {
 			if (best->slice[i] == range->slice)
 				return;
 			continue;

@@ -131,7 +131,8 @@ int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool
 			if (count == max)
 				return -E2BIG;
 			ranges[count++] = (struct iovec){
-				.iov_base = piece.image ? piece.image->map.base + piece.offset : zeros,
+				.iov_base = piece.image ? piece.image->map.base + piece.offset
+							: zeros,
 				.iov_len = length,
 			};
 			piece.length -= length;
@@ -158,8 +159,8 @@ int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t siz
 
 		if (!piece.image) {
 			memset(target, 0, piece.length);
-		} else if (guard_copy(target, piece.image->map.base + piece.offset,
-				      piece.length) < 0) {
+		} else if (guard_copy(target, piece.image->map.base + piece.offset, piece.length) <
+			   0) {
 			stats_add(faults, 1);
 			return -EIO;
 		}
@@ -177,8 +178,8 @@ static int write_by_call(struct image *image, uint64_t offset, const char *buf, 
 	*ret_size = 0;
 	stats_add(write_calls, 1);
 	while (*ret_size < size) {
-		ssize_t written = pwrite(image->fd, buf + *ret_size, size - *ret_size,
-					 offset + *ret_size);
+		ssize_t written =
+			pwrite(image->fd, buf + *ret_size, size - *ret_size, offset + *ret_size);
 
 		if (written < 0 && errno == EINTR)
 			continue;
@@ -432,8 +433,7 @@ uint32_t slice_generation(const struct slice *slice)
 	struct image *image;
 	uint32_t sum = 0;
 
-	for_each_image(slice, image)
-		sum += image_generation(image);
+	for_each_image(slice, image) sum += image_generation(image);
 	return sum;
 }
 
@@ -444,7 +444,8 @@ uint64_t slice_error_sample(const struct slice *slice)
 
 	if (cursor == 0)
 		return 0;
-	for_each_image(slice, image) {
+	for_each_image(slice, image)
+	{
 		uint64_t untold = image_error_untold(image);
 
 		if (untold > 0)
@@ -461,8 +462,7 @@ int slice_error_check(const struct slice *slice, uint64_t *cursor)
 
 	if (now == *cursor)
 		return 0;
-	for_each_image(slice, image)
-		result = image_error_since(image, *cursor) ?: result;
+	for_each_image(slice, image) result = image_error_since(image, *cursor) ?: result;
 	*cursor = now;
 	return result;
 }

@@ -36,8 +36,7 @@ struct stats {
 
 extern struct stats stats;
 
-#define stats_add(name, value)                                                                     \
-	atomic_fetch_add_explicit(&stats.name, (value), memory_order_relaxed)
+#define stats_add(name, value) atomic_fetch_add_explicit(&stats.name, (value), memory_order_relaxed)
 
 /* Count one request that ended with error (negative errno; 0 counts nothing). */
 void stats_add_error(int error);

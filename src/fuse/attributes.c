@@ -255,9 +255,8 @@ static void add_free_space(const struct tree *tree, struct statvfs *status)
 		const struct slice *slice = tree_slice_at(tree, i).slice;
 		uint64_t available;
 
-		if (slice->resize &&
-		    image_available(slice->extents[slice->extent_count - 1].image, &available) ==
-			    0) {
+		if (slice->resize && image_available(slice->extents[slice->extent_count - 1].image,
+						     &available) == 0) {
 			status->f_bavail = status->f_bfree = available / status->f_frsize;
 			status->f_blocks += status->f_bfree;
 			return;
@@ -306,7 +305,8 @@ static void write_xattr(const struct fs *fs, const struct slice *slice, size_t w
 		if (i > 0)
 			putc('\n', out);
 		if (which == 0 && extent->image)
-			fputs(tree_image_at(fs->tree, tree_image_index(fs->tree, extent->image)).path,
+			fputs(tree_image_at(fs->tree, tree_image_index(fs->tree, extent->image))
+				      .path,
 			      out);
 		else if (which == 0)
 			putc('-', out);

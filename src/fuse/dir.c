@@ -81,7 +81,7 @@ static mode_t entry_type(const struct fs *fs, fuse_ino_t inode)
 
 /* Add one entry to the buffer: the bytes it takes, more than left when it does not fit. */
 static size_t add_entry(fuse_req_t request, char *buf, size_t left, const char *name,
-			 fuse_ino_t inode, off_t next, bool plus)
+			fuse_ino_t inode, off_t next, bool plus)
 {
 	struct fs *fs = request_fs(request);
 	struct fuse_entry_param entry = { 0 };
@@ -111,8 +111,8 @@ static void reply_listing(fuse_req_t request, fuse_ino_t inode, size_t size, off
 		return;
 	}
 	while ((entry = entry_at(fs, inode, offset, name)) != 0) {
-		size_t added = add_entry(request, buf + used, size - used, name, entry, offset + 1,
-					 plus);
+		size_t added =
+			add_entry(request, buf + used, size - used, name, entry, offset + 1, plus);
 
 		if (added > size - used)
 			break;

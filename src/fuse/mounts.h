@@ -10,7 +10,7 @@
  */
 struct mount {
 	dev_t device;
-	uid_t owner;   /* who mounted it (user_id=), 0 when it does not say */
+	uid_t owner; /* who mounted it (user_id=), 0 when it does not say */
 	bool is_mmapfs;
 };
 

@@ -197,8 +197,8 @@ static struct {
 	bool debug;
 } fuse_message;
 
-__attribute__((format(printf, 2, 0))) static void
-on_fuse_log(enum fuse_log_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void on_fuse_log(enum fuse_log_level level,
+							      const char *format, va_list arguments)
 {
 	char line[512];
 	char *text = line;
@@ -216,8 +216,7 @@ on_fuse_log(enum fuse_log_level level, const char *format, va_list arguments)
 	if (!fuse_message.keeping)
 		log_message(level <= FUSE_LOG_ERR ? LOG_ERR : LOG_WARNING, "%s", text);
 	else if (!fuse_message.text[0])
-		memcpy(fuse_message.text, text,
-		       strnlen(text, sizeof(fuse_message.text) - 1));
+		memcpy(fuse_message.text, text, strnlen(text, sizeof(fuse_message.text) - 1));
 }
 
 static const char *kept_message(const char *otherwise)
@@ -401,8 +400,8 @@ static void unmount(struct session *session)
 	struct mount mount;
 
 	session->mounted = false;
-	if (session->device && (mount_find(session->mountpoint, &mount) < 0 ||
-				mount.device != session->device))
+	if (session->device &&
+	    (mount_find(session->mountpoint, &mount) < 0 || mount.device != session->device))
 		return; /* the descriptor is closed with the session */
 	fuse_session_unmount(session->fuse);
 }
@@ -425,8 +424,7 @@ int session_run(struct session *session)
 	if (flushed == 0 && image_error_count() > 0)
 		flushed = -EIO;
 	if (flushed < 0)
-		log_message(LOG_ERR, "'%s': not everything reached the disk",
-			    session->mountpoint);
+		log_message(LOG_ERR, "'%s': not everything reached the disk", session->mountpoint);
 	result = result < 0 ? result : flushed;
 	if (session->status_listener >= 0)
 		status_tell(steal_fd(&session->status_listener), result);

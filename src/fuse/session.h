@@ -24,7 +24,7 @@ struct session_options {
 	bool read_only;
 	uid_t uid; /* of directories, as are the following */
 	gid_t gid;
-	mode_t directory_mode; /* the read bits count */
+	mode_t directory_mode;    /* the read bits count */
 	const char *source;       /* what mount(8) lists as the source */
 	const char *fuse_options; /* comma list for libfuse and the kernel; NULL for none */
 	/* Text of .mmapfs/table. */

@@ -24,7 +24,8 @@ static socklen_t make_address(dev_t device, struct sockaddr_un *ret)
 
 int status_listen(dev_t device)
 {
-	_cleanup_(cleanup_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_(cleanup_close) int fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un address;
 	socklen_t size = make_address(device, &address);
 
@@ -48,7 +49,8 @@ void status_tell(int listener, int result)
 int status_connect(dev_t device, uid_t owner, struct status_connection *ret)
 {
 	/* Not blocking: waiters that gave up stay in the backlog, and may have filled it. */
-	_cleanup_(cleanup_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_(cleanup_close) int fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un address;
 	socklen_t size = make_address(device, &address);
 	struct ucred peer;

@@ -8,8 +8,8 @@
 #include <limits.h>
 #include <string.h>
 
-int column_size(const char *text, const char *what, const struct location *at,
-		struct error *error, uint64_t *ret)
+int column_size(const char *text, const char *what, const struct location *at, struct error *error,
+		uint64_t *ret)
 {
 	int result = size_parse(text, strlen(text), ret);
 

@@ -7,8 +7,8 @@
 /* What table lines and the command line's slices have in common. */
 
 /* "1M": *ret, or a message for "offset 1Q". what names the number. */
-int column_size(const char *text, const char *what, const struct location *at,
-		struct error *error, uint64_t *ret);
+int column_size(const char *text, const char *what, const struct location *at, struct error *error,
+		uint64_t *ret);
 
 /* "rw,mode=0640". Modifies text. */
 int column_slice_options(char *text, const struct location *at, struct error *error,

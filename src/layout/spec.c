@@ -76,8 +76,8 @@ static int find_image(struct spec_reader *reader, const char *text, struct error
 		result = -ENOMEM;
 	} else {
 		result = tree_builder_image(reader->builder, image.name, path, IMAGE_ACCESS_AUTO,
-					    error) ?:
-			 vec_push(&reader->images, image);
+					    error)
+				 ?: vec_push(&reader->images, image);
 	}
 	if (result < 0) {
 		free(image.name);
@@ -93,7 +93,7 @@ struct spec {
 	char *name;
 	char *image; /* "": the default one */
 	char *offset;
-	char *length; /* NULL: tail */
+	char *length;  /* NULL: tail */
 	char *options; /* NULL: none */
 };
 

@@ -74,7 +74,8 @@ static int unescape(char *text)
 	while (*text) {
 		if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && is_octal(text[2]) &&
 		    is_octal(text[3])) {
-			*out = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
+			*out = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
+				      (text[3] - '0'));
 			if (*out == '\0')
 				return -EINVAL;
 			out++;
@@ -125,8 +126,7 @@ static int read_image(struct reader *reader)
 	path = column_path(reader->folder, reader->columns[2]);
 	if (!path)
 		return -ENOMEM;
-	return tree_builder_image(reader->builder, reader->columns[1], path, access,
-				  reader->error);
+	return tree_builder_image(reader->builder, reader->columns[1], path, access, reader->error);
 }
 
 /* IMAGE OFFSET LENGTH, beginning at the given column. */
@@ -141,12 +141,12 @@ static int read_extent_columns(struct reader *reader, int column)
 	result = column_size(reader->columns[column + 1], "offset", &reader->at, reader->error,
 			     &offset);
 	if (strcmp(length_text, "-") != 0)
-		result = column_size(length_text, "length", &reader->at, reader->error, &length) ?:
-			 result;
+		result = column_size(length_text, "length", &reader->at, reader->error, &length)
+				 ?: result;
 	if (result < 0 || reader->context == CONTEXT_BROKEN)
 		return result;
-	return tree_builder_extent(reader->builder, strcmp(image, "-") == 0 ? NULL : image,
-				   offset, length, reader->error);
+	return tree_builder_extent(reader->builder, strcmp(image, "-") == 0 ? NULL : image, offset,
+				   length, reader->error);
 }
 
 static int read_slice(struct reader *reader)

@@ -266,11 +266,10 @@ static int open_one(struct building *b, size_t index, bool inspect)
 		if (result != 0)
 			return result < 0 ? result : 0;
 	}
-	result = image_open(request->path,
-			    b->defaults->read_only ? IMAGE_ACCESS_RO : request->access,
-			    (b->defaults->no_lock ? IMAGE_NO_LOCK : 0) |
-				    (inspect ? IMAGE_INSPECT : 0),
-			    &slot->image);
+	result = image_open(
+		request->path, b->defaults->read_only ? IMAGE_ACCESS_RO : request->access,
+		(b->defaults->no_lock ? IMAGE_NO_LOCK : 0) | (inspect ? IMAGE_INSPECT : 0),
+		&slot->image);
 	if (result == 0)
 		result = image_size(slot->image, &b->image_sizes[index]);
 	if (result < 0)
@@ -326,9 +325,9 @@ static void report_outside(struct building *b, const struct slice_request *slice
 /* What the images of a slice allow. */
 struct allowed {
 	mode_t mode;
-	bool images;   /* any at all */
-	bool writable; /* all of them */
-	bool failed;   /* some could not be opened, or an extent is wrong */
+	bool images;           /* any at all */
+	bool writable;         /* all of them */
+	bool failed;           /* some could not be opened, or an extent is wrong */
 	const char *read_only; /* the name of one that is */
 };
 
@@ -380,7 +379,7 @@ static void resolve_attributes(struct building *b, const struct slice_request *r
 
 	slice->uid = options->has_uid ? options->uid : defaults->uid;
 	slice->gid = options->has_gid ? options->gid : defaults->gid;
-	slice->mode = options->has_mode	   ? options->mode
+	slice->mode = options->has_mode    ? options->mode
 		      : defaults->has_mode ? defaults->mode
 					   : allowed->mode;
 	slice->tail = last->length == EXTENT_TAIL;

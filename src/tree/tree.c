@@ -32,8 +32,8 @@ static int compare_slots(const void *left, const void *right, void *context)
 	const struct tree *tree = context;
 	uint32_t a = *(const uint32_t *)left;
 	uint32_t b = *(const uint32_t *)right;
-	int order = compare_paths(tree->paths + tree->slots[a].path,
-				  tree->paths + tree->slots[b].path);
+	int order =
+		compare_paths(tree->paths + tree->slots[a].path, tree->paths + tree->slots[b].path);
 
 	return order ? order : (a > b) - (a < b);
 }
@@ -48,9 +48,8 @@ static uint32_t *sort_slots(struct tree *tree)
 		return NULL;
 	for (size_t i = 0; i < tree->slice_count; i++) {
 		order[i] = i;
-		sorted = sorted &&
-			 (i == 0 || compare_paths(tree->paths + tree->slots[i - 1].path,
-						  tree->paths + tree->slots[i].path) < 0);
+		sorted = sorted && (i == 0 || compare_paths(tree->paths + tree->slots[i - 1].path,
+							    tree->paths + tree->slots[i].path) < 0);
 	}
 	if (!sorted) /* tables mostly are: a million names then need no sort */
 		qsort_r(order, tree->slice_count, sizeof(*order), compare_slots, tree);
@@ -115,8 +114,8 @@ static int append_entry(struct grower *grower, uint32_t parent, uint32_t positio
 			report_conflict(grower, position, i);
 	if (grower->nodes.count > TREE_COUNT_MAX)
 		return -ENOMEM;
-	return vec_push(&grower->nodes, node) ?:
-	       vec_push(&grower->prefixes, prefix + (uint32_t)length + 1);
+	return vec_push(&grower->nodes, node)
+		       ?: vec_push(&grower->prefixes, prefix + (uint32_t)length + 1);
 }
 
 /* Cut a directory's run of names into entries. */

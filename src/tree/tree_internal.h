@@ -12,7 +12,7 @@
 #define NODE_FILE UINT32_MAX
 
 struct node {
-	uint32_t name;   /* where its component begins in tree->paths */
+	uint32_t name; /* where its component begins in tree->paths */
 	uint32_t parent;
 	uint32_t first;
 	uint32_t count;
@@ -36,8 +36,8 @@ struct image_slot {
 };
 
 struct tree {
-	struct node *nodes; /* [0] is unused */
-	size_t node_count;  /* with [0] */
+	struct node *nodes;   /* [0] is unused */
+	size_t node_count;    /* with [0] */
 	struct slice *slices; /* in the order of the table, as are slots */
 	struct slot *slots;
 	size_t slice_count;
