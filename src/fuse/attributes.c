@@ -168,19 +168,24 @@ void on_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
 	reply_attributes(request, inode);
 }
 
-/* open(2) with O_TRUNC, as the kernel passes it on when ATOMIC_O_TRUNC is not negotiated: size 0
- * and a modification time of now, but no handle. ftruncate(2) has a handle, truncate(2) sets no
- * time. (With ATOMIC_O_TRUNC the kernel would take the size for 0 by itself until somebody asks,
- * and drop pages that other processes have mapped.)
+/* open(2) with O_TRUNC. Without ATOMIC_O_TRUNC the kernel opens first, and then sets the size to 0
+ * just as truncate(2) does; but it does so from the same thread and before that can use the file.
+ * So a truncation to 0 by a thread with an unused handle is taken for the second half of an open.
+ *
+ * With ATOMIC_O_TRUNC the two would come as one. But then the kernel takes the size for 0 by
+ * itself until somebody asks for it, and whoever has the file mapped meets SIGBUS meanwhile.
  */
-static bool is_open_truncate(const struct stat *wanted, int set, const struct fuse_file_info *info)
+static bool is_open_truncate(fuse_req_t request, uint32_t node, const struct stat *wanted,
+			     const struct fuse_file_info *info)
 {
-	return wanted->st_size == 0 && (set & FUSE_SET_ATTR_MTIME_NOW) && !info;
+	return wanted->st_size == 0 && !info &&
+	       handles_just_opened(&request_fs(request)->handles, node, fuse_req_ctx(request)->pid);
 }
 
-static int set_size(struct fs *fs, uint32_t node, const struct stat *wanted, int set,
+static int set_size(fuse_req_t request, uint32_t node, const struct stat *wanted,
 		    const struct fuse_file_info *info)
 {
+	struct fs *fs = request_fs(request);
 	const struct slice *slice = tree_slice(fs->tree, node);
 	uint64_t size;
 	int result;
@@ -194,7 +199,7 @@ static int set_size(struct fs *fs, uint32_t node, const struct stat *wanted, int
 		return result;
 	if ((uint64_t)wanted->st_size == size)
 		return 0;
-	if (!slice->resize && is_open_truncate(wanted, set, info))
+	if (!slice->resize && is_open_truncate(request, node, wanted, info))
 		return 0;
 	result = slice_resize(slice, wanted->st_size);
 	if (result == 0)
@@ -234,10 +239,12 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 	struct fs *fs = request_fs(request);
 	int result = 0;
 
+	if (info)
+		handle_used(fs, handle_get(&fs->handles, info->fh));
 	if (is_control(inode))
 		result = -EPERM;
 	else if (set & FUSE_SET_ATTR_SIZE)
-		result = set_size(fs, inode, wanted, set, info);
+		result = set_size(request, inode, wanted, info);
 	if (result < 0) {
 		reply_status(request, result);
 		return;

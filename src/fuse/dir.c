@@ -40,7 +40,9 @@ void on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 	int result = 0;
 
 	stats_add(lookups, 1);
-	if (inode) /* else inode 0: "there is none", which the kernel remembers */
+	if (strlen(name) > TREE_COMPONENT_MAX)
+		result = -ENAMETOOLONG;
+	else if (inode) /* else inode 0: "there is none", which the kernel remembers */
 		result = fill_entry(fs, inode, &entry);
 	if (result < 0)
 		reply_status(request, result);

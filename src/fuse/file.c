@@ -6,10 +6,11 @@
  * later ones drop them before the write, so that a concurrent read can still bring them back.)
  *
  *     alias                              direct, always
- *     write-only, no cached handle open  direct: one copy less, and writes as large as the caller's
- *     append to a slice with resize,     direct: the kernel's idea of the end may be old, ours
- *       no cached handle open              is not
- *     any, while a direct writer is open direct
+ *     while a direct writer is open      direct
+ *     while no cached handle is open:
+ *       write-only                       direct: one copy less, and writes as large as the caller's
+ *       O_DIRECT to write                direct: a short write by the other way ends in EIO
+ *       append to a slice with resize    direct: the kernel's idea of the end may be old
  *     else                               cached
  *
  * A direct writer also marks what is left in the cache from before as stale, so that the next
@@ -28,11 +29,6 @@
 static const struct slice *slice_of(fuse_req_t request, fuse_ino_t inode)
 {
 	return is_control(inode) ? NULL : tree_slice(request_fs(request)->tree, inode);
-}
-
-static struct handle *handle_of(fuse_req_t request, const struct fuse_file_info *info)
-{
-	return handle_get(&request_fs(request)->handles, info->fh);
 }
 
 static bool keep_cache(const struct fs *fs, const struct node_state *state,
@@ -54,11 +50,13 @@ static void choose_caching(struct fs *fs, const struct slice *slice, struct hand
 {
 	struct node_state *state = &fs->states[handle->node];
 	int access = info->flags & O_ACCMODE;
+	bool wants_direct;
 
 	pthread_mutex_lock(&fs->states_lock);
 	handle->append = slice->resize && (info->flags & O_APPEND);
-	handle->direct = slice->alias || state->direct > 0 ||
-			 ((access == O_WRONLY || handle->append) && state->cached == 0);
+	wants_direct = access == O_WRONLY || handle->append ||
+		       (access != O_RDONLY && (info->flags & O_DIRECT));
+	handle->direct = slice->alias || state->direct > 0 || (wants_direct && state->cached == 0);
 	if (handle->direct && access != O_RDONLY) {
 		handle->counted_direct = true;
 		state->direct++;
@@ -79,16 +77,26 @@ static void choose_caching(struct fs *fs, const struct slice *slice, struct hand
  * generation, and a later open may keep it. (At the open itself that would be too early: another
  * open could be told to keep pages that this one is still about to drop.)
  */
-static void confirm_open(struct fs *fs, struct handle *handle)
+void handle_used(struct fs *fs, struct handle *handle)
 {
 	struct node_state *state = &fs->states[handle->node];
 
-	if (handle->direct || atomic_exchange(&handle->confirmed, true))
+	if (atomic_load(&handle->opener) == 0 || atomic_exchange(&handle->opener, 0) == 0 ||
+	    handle->direct)
 		return;
 	pthread_mutex_lock(&fs->states_lock);
 	if (state->direct == 0)
 		state->generation = handle->generation;
 	pthread_mutex_unlock(&fs->states_lock);
+}
+
+static struct handle *handle_of(fuse_req_t request, const struct fuse_file_info *info)
+{
+	struct fs *fs = request_fs(request);
+	struct handle *handle = handle_get(&fs->handles, info->fh);
+
+	handle_used(fs, handle);
+	return handle;
 }
 
 static int open_slice(struct fs *fs, uint32_t node, struct handle *handle,
@@ -130,6 +138,7 @@ void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 		return;
 	}
 	info->fh = index;
+	atomic_store(&handle_get(&fs->handles, index)->opener, fuse_req_ctx(request)->pid + 1);
 	count_reply(fuse_reply_open(request, info));
 }
 
@@ -139,7 +148,6 @@ void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
 	struct handle *handle = handle_of(request, info);
 
 	if (!is_control(inode)) {
-		confirm_open(fs, handle);
 		pthread_mutex_lock(&fs->states_lock);
 		fs->states[inode].cached -= handle->counted_cached;
 		fs->states[inode].direct -= handle->counted_direct;
@@ -179,7 +187,6 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 		control_read(request, handle, size, offset);
 		return;
 	}
-	confirm_open(request_fs(request), handle);
 	stats_add(reads, 1);
 	/* The kernel takes a short answer to a cached read for the end of the file; it asks again
 	 * page by page after an error. A direct reader gets what there is, and the error next.
@@ -264,7 +271,10 @@ void on_lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence,
 {
 	const struct slice *slice = slice_of(request, inode);
 	uint64_t found = 0;
-	int result = slice ? slice_seek(slice, offset, whence, &found) : -EINVAL;
+	int result;
+
+	handle_of(request, info);
+	result = slice ? slice_seek(slice, offset, whence, &found) : -EINVAL;
 
 	if (result < 0)
 		reply_status(request, result);
@@ -276,7 +286,10 @@ void on_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, 
 		  struct fuse_file_info *info)
 {
 	const struct slice *slice = slice_of(request, inode);
-	int result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
+	int result;
+
+	handle_of(request, info);
+	result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
 
 	if (result == 0)
 		attributes_touch(request_fs(request), inode);

@@ -52,8 +52,11 @@ struct handle {
 	bool append; /* to a slice with resize */
 	bool counted_cached;
 	bool counted_direct;
-	atomic_bool confirmed; /* the kernel has had the answer to this open */
-	char *text;            /* of a control file, owned */
+	/* The thread that opened it + 1, and 0 from the first request through the handle on: only
+	 * then the kernel is known to have acted on the answer to the open.
+	 */
+	_Atomic uint32_t opener;
+	char *text; /* of a control file, owned */
 	size_t text_size;
 };
 
@@ -96,6 +99,8 @@ void handles_destroy(struct handles *handles);
 int handle_open(struct handles *handles, uint64_t *ret); /* -ENFILE */
 void handle_close(struct handles *handles, uint64_t index);
 struct handle *handle_get(struct handles *handles, uint64_t index);
+/* Whether thread has opened node and not used the handle yet. */
+bool handles_just_opened(struct handles *handles, uint32_t node, pid_t thread);
 
 /* attributes.c */
 int attributes_get(struct fs *fs, fuse_ino_t inode, struct stat *ret, double *ret_timeout);
@@ -125,6 +130,7 @@ int control_open(struct fs *fs, fuse_req_t request, fuse_ino_t inode, struct han
 void control_read(fuse_req_t request, const struct handle *handle, size_t size, off_t offset);
 
 /* file.c */
+void handle_used(struct fs *fs, struct handle *handle); /* by every request through a handle */
 void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,

@@ -30,6 +30,20 @@ void handles_destroy(struct handles *handles)
 	handles->slots = NULL;
 }
 
+/* All but opener, which other threads may look at, and which is 0 already. */
+static void handle_clear(struct handle *handle)
+{
+	handle->cursor = 0;
+	handle->node = 0;
+	handle->generation = 0;
+	handle->direct = false;
+	handle->append = false;
+	handle->counted_cached = false;
+	handle->counted_direct = false;
+	handle->text = NULL;
+	handle->text_size = 0;
+}
+
 int handle_open(struct handles *handles, uint64_t *ret)
 {
 	uint32_t index;
@@ -45,7 +59,7 @@ int handle_open(struct handles *handles, uint64_t *ret)
 		return -ENFILE;
 	}
 	pthread_mutex_unlock(&handles->lock);
-	handles->slots[index] = (struct handle){ 0 };
+	handle_clear(&handles->slots[index]);
 	*ret = index;
 	return 0;
 }
@@ -56,6 +70,7 @@ void handle_close(struct handles *handles, uint64_t index)
 
 	free(handle->text);
 	handle->text = NULL;
+	atomic_store(&handle->opener, 0);
 	pthread_mutex_lock(&handles->lock);
 	handle->next_free = handles->free;
 	handles->free = index + 1;
@@ -66,4 +81,21 @@ struct handle *handle_get(struct handles *handles, uint64_t index)
 {
 	assert(index < HANDLES_MAX);
 	return &handles->slots[index];
+}
+
+bool handles_just_opened(struct handles *handles, uint32_t node, pid_t thread)
+{
+	bool found = false;
+	uint32_t used;
+
+	pthread_mutex_lock(&handles->lock);
+	used = handles->used;
+	pthread_mutex_unlock(&handles->lock);
+	/* The slot looked for was filled by the thread that waits for the answer to this, so it does
+	 * not move; whatever happens to the others, they do not match.
+	 */
+	for (uint32_t i = 0; i < used && !found; i++)
+		found = atomic_load(&handles->slots[i].opener) == (uint32_t)thread + 1 &&
+			handles->slots[i].node == node;
+	return found;
 }
