@@ -9,7 +9,6 @@
  *     while a direct writer is open      direct
  *     while no cached handle is open:
  *       write-only                       direct: one copy less, and writes as large as the caller's
- *       O_DIRECT to write                direct: a short write by the other way ends in EIO
  *       append to a slice with resize    direct: the kernel's idea of the end may be old
  *     else                               cached
  *
@@ -50,13 +49,11 @@ static void choose_caching(struct fs *fs, const struct slice *slice, struct hand
 {
 	struct node_state *state = &fs->states[handle->node];
 	int access = info->flags & O_ACCMODE;
-	bool wants_direct;
 
 	pthread_mutex_lock(&fs->states_lock);
 	handle->append = slice->resize && (info->flags & O_APPEND);
-	wants_direct = access == O_WRONLY || handle->append ||
-		       (access != O_RDONLY && (info->flags & O_DIRECT));
-	handle->direct = slice->alias || state->direct > 0 || (wants_direct && state->cached == 0);
+	handle->direct = slice->alias || state->direct > 0 ||
+			 ((access == O_WRONLY || handle->append) && state->cached == 0);
 	if (handle->direct && access != O_RDONLY) {
 		handle->counted_direct = true;
 		state->direct++;

@@ -80,6 +80,8 @@ static void on_init(void *userdata, struct fuse_conn_info *connection)
 	/* A spliced reply takes a page that vanishes for zeros, or kills the daemon. */
 	want_feature(connection,
 		     FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE, false);
+	/* An O_DIRECT write that meets the end of its slice would end in EIO, not short. */
+	want_feature(connection, FUSE_CAP_ASYNC_DIO, false);
 	want_feature(connection, FUSE_CAP_PARALLEL_DIROPS, true);
 	want_feature(connection, FUSE_CAP_EXPORT_SUPPORT, true);
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -64,15 +65,27 @@ static void pause_ms(long milliseconds)
 	nanosleep(&time, NULL);
 }
 
-/* Wait for the child, or for the next signal, which ends it. */
+/* A signal is another one only so long after the first. */
+#define SECOND_SIGNAL_MS 1000
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Wait for the child, or for a second signal, which ends it. */
 static void wait_detach(pid_t child)
 {
 	struct timespec tick = { 0, 5 * 1000000 };
+	int64_t start = now_ms();
 	sigset_t set;
 
 	set_of_signals(&set);
 	while (waitpid(child, NULL, WNOHANG) == 0) {
-		if (sigtimedwait(&set, NULL, &tick) < 0)
+		if (sigtimedwait(&set, NULL, &tick) < 0 || now_ms() - start < SECOND_SIGNAL_MS)
 			continue;
 		kill(child, SIGKILL);
 		log_message(LOG_WARNING, "second signal: leaving without a sync of the mount");

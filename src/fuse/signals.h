@@ -12,7 +12,8 @@
  *
  * First, while the workers still serve: sync the mount, so that what clients have dirtied in the
  * kernel's page cache arrives here, and detach it. If no file is open that has ended the session
- * already; if one is, the session is told to exit. A second signal skips the first part.
+ * already; if one is, the session is told to exit. A signal a second later, or more, skips the first
+ * part; one right behind comes from senders that signal a process and its group.
  */
 struct stopper {
 	struct fuse_session *session;
