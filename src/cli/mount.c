@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 #endif
@@ -52,17 +53,17 @@ static int remove_dead_mount(const char *mountpoint)
 static int check_mountpoint(const char *argument, char **ret)
 {
 	_cleanup_(cleanup_free) char *path = mount_resolve(argument);
+	struct statvfs alive; /* unlike stat(2) never answered from a cache */
 	struct mount mount;
 	struct stat status;
-	int result = path ? stat(path, &status) : -1;
+	int result;
 
-	if (path && result < 0 && errno == ENOTCONN) {
+	if (path && statvfs(path, &alive) < 0 && errno == ENOTCONN) {
 		result = remove_dead_mount(path);
 		if (result != 0)
 			return result;
-		result = stat(path, &status);
 	}
-	if (result < 0) {
+	if (!path || stat(path, &status) < 0) {
 		complain("mountpoint '%s': %s", argument, strerror(errno));
 		return EXIT_FAILED;
 	}

@@ -49,11 +49,11 @@ static void choose_caching(struct fs *fs, const struct slice *slice, struct hand
 {
 	struct node_state *state = &fs->states[handle->node];
 	int access = info->flags & O_ACCMODE;
+	bool append = slice->resize && (info->flags & O_APPEND);
 
 	pthread_mutex_lock(&fs->states_lock);
-	handle->append = slice->resize && (info->flags & O_APPEND);
 	handle->direct = slice->alias || state->direct > 0 ||
-			 ((access == O_WRONLY || handle->append) && state->cached == 0);
+			 ((access == O_WRONLY || append) && state->cached == 0);
 	if (handle->direct && access != O_RDONLY) {
 		handle->counted_direct = true;
 		state->direct++;
@@ -231,9 +231,12 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	const struct slice *slice = slice_of(request, inode);
 	struct handle *handle = handle_of(request, info);
 	size_t written = 0;
+	bool append;
 	int result = -EBADF;
 
-	if (slice && handle->direct && handle->append)
+	/* The flag as it is now, which may not be how the file was opened. */
+	append = slice && slice->resize && handle->direct && (info->flags & O_APPEND);
+	if (append)
 		result = slice_append(slice, buf, size, &written);
 	else if (slice)
 		result = slice_write(slice, offset, buf, size, &written);
@@ -243,8 +246,8 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 		attributes_touch(fs, inode);
 	/* Past the page cache the kernel sends no FSYNC for these flags. */
 	if (result == 0 && handle->direct && (info->flags & O_DSYNC))
-		result = flush_for(fs, slice, handle, handle->append ? 0 : offset,
-				   handle->append ? UINT64_MAX : written);
+		result = flush_for(fs, slice, handle, append ? 0 : offset,
+				   append ? UINT64_MAX : written);
 	if (result < 0)
 		reply_status(request, result);
 	else

@@ -49,7 +49,6 @@ struct handle {
 	uint32_t generation; /* of the images at open */
 	uint32_t next_free;
 	bool direct;
-	bool append; /* to a slice with resize */
 	bool counted_cached;
 	bool counted_direct;
 	/* The thread that opened it + 1, and 0 from the first request through the handle on: only

@@ -37,7 +37,6 @@ static void handle_clear(struct handle *handle)
 	handle->node = 0;
 	handle->generation = 0;
 	handle->direct = false;
-	handle->append = false;
 	handle->counted_cached = false;
 	handle->counted_direct = false;
 	handle->text = NULL;

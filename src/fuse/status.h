@@ -10,6 +10,9 @@
  * to tell. So the daemon listens on an abstract socket (it leaves no file behind) named after the
  * mount's device number; waiters connect while the mount is alive and stay in the backlog; at its
  * end the daemon answers them all. End of file without an answer means that it died.
+ *
+ * The kernel may give the number to the next mount while a daemon that has lost its own still
+ * flushes, so the name ends with the time of the mount, and the youngest one is the mount's.
  */
 
 /* For the daemon: a listening descriptor, or negative errno. */
