@@ -3,8 +3,8 @@
 #include "cli.h"
 
 #include "cleanup.h"
+#include "session.h"
 
-#include <fuse_lowlevel.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -56,7 +56,7 @@ static int print_help(void)
 
 static int print_version(void)
 {
-	printf("mmapfs %s (libfuse %s)\n", MMAPFS_VERSION, fuse_pkgversion());
+	printf("mmapfs %s (libfuse %s)\n", MMAPFS_VERSION, session_libfuse_version());
 	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 

@@ -79,13 +79,30 @@ static int open_accessible(const char *path, mode_t mode, enum image_access acce
 	return 0;
 }
 
+/* QEMU marks a file that it writes with a read lock on this byte: RAW_LOCK_PERM_BASE 100 and the
+ * bit number of BLK_PERM_WRITE, in its block/file-posix.c.
+ */
+#define QEMU_WRITE_BYTE 101
+
+/* Whether QEMU writes the file. Other readers of ours hold a lock on that byte, too, but on all
+ * others with it.
+ */
+static bool qemu_writes(int fd)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = QEMU_WRITE_BYTE, .l_len = 1
+	};
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_len == 1;
+}
+
 /* The whole-file lock. File systems without locks are no reason not to serve them. */
 static int lock_whole(int fd, bool write)
 {
 	struct flock lock = { .l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
 
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
+		return !write && qemu_writes(fd) ? -EBUSY : 0;
 	if (errno == EAGAIN || errno == EACCES)
 		return -EBUSY;
 	return errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;

@@ -190,14 +190,29 @@ static const struct fuse_lowlevel_ops operations = {
 	.create = on_create,
 };
 
-/* libfuse reports through a callback without a context; while options are checked and the mount
- * is made its first message is kept, later ones go to the log.
+/* libfuse reports through a callback without a context, and a line in pieces. While options are
+ * checked and the mount is made its first line is kept, later ones go to the log.
  */
 static struct {
 	char text[256];
+	size_t length;
+	bool complete; /* the newline has come */
 	bool keeping;
 	bool debug;
 } fuse_message;
+
+static void keep_message(const char *piece)
+{
+	size_t room = sizeof(fuse_message.text) - 1 - fuse_message.length;
+	size_t length = strcspn(piece, "\n");
+
+	if (fuse_message.complete)
+		return;
+	fuse_message.complete = piece[length] == '\n';
+	length = length < room ? length : room;
+	memcpy(fuse_message.text + fuse_message.length, piece, length);
+	fuse_message.length += length;
+}
 
 __attribute__((format(printf, 2, 0))) static void on_fuse_log(enum fuse_log_level level,
 							      const char *format, va_list arguments)
@@ -212,13 +227,14 @@ __attribute__((format(printf, 2, 0))) static void on_fuse_log(enum fuse_log_leve
 	if (level > FUSE_LOG_WARNING)
 		return;
 	vsnprintf(line, sizeof(line), format, arguments);
-	line[strcspn(line, "\n")] = '\0';
 	if (strncmp(text, "fuse: ", 6) == 0)
 		text += 6;
-	if (!fuse_message.keeping)
-		log_message(level <= FUSE_LOG_ERR ? LOG_ERR : LOG_WARNING, "%s", text);
-	else if (!fuse_message.text[0])
-		memcpy(fuse_message.text, text, strnlen(text, sizeof(fuse_message.text) - 1));
+	if (fuse_message.keeping) {
+		keep_message(text);
+		return;
+	}
+	text[strcspn(text, "\n")] = '\0';
+	log_message(level <= FUSE_LOG_ERR ? LOG_ERR : LOG_WARNING, "%s", text);
 }
 
 static const char *kept_message(const char *otherwise)
@@ -258,6 +274,11 @@ static char *make_fuse_options(const struct session_options *options)
 		return NULL;
 	}
 	return text;
+}
+
+const char *session_libfuse_version(void)
+{
+	return fuse_pkgversion();
 }
 
 static void cleanup_session(struct session **session)

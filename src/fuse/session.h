@@ -50,6 +50,9 @@ int session_mount(struct session *session, const char *mountpoint, const struct 
  */
 int session_run(struct session *session);
 
+/* Of the library in use. */
+const char *session_libfuse_version(void);
+
 void session_free(struct session *session); /* takes NULL */
 
 #endif

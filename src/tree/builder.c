@@ -19,6 +19,7 @@ struct image_request {
 	enum image_access access;
 	uint32_t line;
 	bool for_resize; /* some slice may resize it, so it may be empty */
+	bool for_write;  /* some slice is not ro */
 	bool failed;
 };
 
@@ -231,6 +232,15 @@ static const char *open_fault(int error)
 	}
 }
 
+/* What nobody is to write is opened, locked and mapped to read. */
+static enum image_access wanted_access(const struct building *b,
+				       const struct image_request *request)
+{
+	if (b->defaults->read_only || (request->access == IMAGE_ACCESS_AUTO && !request->for_write))
+		return IMAGE_ACCESS_RO;
+	return request->access;
+}
+
 /* An image that is open already under another name: shared, since one file is mapped once. */
 static int share_image(struct building *b, size_t index, const struct stat *status)
 {
@@ -240,7 +250,7 @@ static int share_image(struct building *b, size_t index, const struct stat *stat
 	for (size_t i = 0; i < index; i++) {
 		if (!slots[i].image || !image_is(slots[i].image, status))
 			continue;
-		if (requests[i].access != requests[index].access && !b->defaults->read_only)
+		if (wanted_access(b, &requests[i]) != wanted_access(b, &requests[index]))
 			return fail_at(b->builder, b->error, requests[index].line,
 				       "image '%s': the same file as image '%s'; give both the "
 				       "same access",
@@ -266,10 +276,10 @@ static int open_one(struct building *b, size_t index, bool inspect)
 		if (result != 0)
 			return result < 0 ? result : 0;
 	}
-	result = image_open(
-		request->path, b->defaults->read_only ? IMAGE_ACCESS_RO : request->access,
-		(b->defaults->no_lock ? IMAGE_NO_LOCK : 0) | (inspect ? IMAGE_INSPECT : 0),
-		&slot->image);
+	result = image_open(request->path, wanted_access(b, request),
+			    (b->defaults->no_lock ? IMAGE_NO_LOCK : 0) |
+				    (inspect ? IMAGE_INSPECT : 0),
+			    &slot->image);
 	if (result == 0)
 		result = image_size(slot->image, &b->image_sizes[index]);
 	if (result < 0)
@@ -282,19 +292,29 @@ static int open_one(struct building *b, size_t index, bool inspect)
 	return 0;
 }
 
+/* What the slices want of their images. */
+static void mark_uses(struct tree_builder *builder)
+{
+	for (size_t i = 0; i < builder->slices.count; i++) {
+		const struct slice_options *options = &builder->slices.data[i].options;
+
+		for (size_t j = builder->slices.data[i].first_extent; j < extents_end(builder, i);
+		     j++) {
+			uint32_t image = builder->extents.data[j].image;
+
+			if (image == ZEROS)
+				continue;
+			builder->images.data[image].for_write |= options->access != IMAGE_ACCESS_RO;
+			builder->images.data[image].for_resize |= options->resize;
+		}
+	}
+}
+
 static void open_images(struct building *b, bool inspect)
 {
 	struct tree_builder *builder = b->builder;
 
-	for (size_t i = 0; i < builder->slices.count; i++) {
-		size_t end = extents_end(builder, i);
-
-		if (builder->slices.data[i].options.resize &&
-		    end > builder->slices.data[i].first_extent &&
-		    builder->extents.data[end - 1].image != ZEROS)
-			builder->images.data[builder->extents.data[end - 1].image].for_resize =
-				true;
-	}
+	mark_uses(builder);
 	for (size_t i = 0; i < builder->images.count; i++) {
 		builder->images.data[i].failed = open_one(b, i, inspect) < 0;
 		b->tree->images[i].path = steal_pointer(&builder->images.data[i].path);
