@@ -84,8 +84,8 @@ static int open_accessible(const char *path, mode_t mode, enum image_access acce
  */
 #define QEMU_WRITE_BYTE 101
 
-/* Whether QEMU writes the file. Other readers of ours hold a lock on that byte, too, but on all
- * others with it.
+/* Whether QEMU writes the file. Other readers of ours lock that byte, too, but the whole file with
+ * it.
  */
 static bool qemu_writes(int fd)
 {
@@ -93,7 +93,8 @@ static bool qemu_writes(int fd)
 		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = QEMU_WRITE_BYTE, .l_len = 1
 	};
 
-	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_len == 1;
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
+	       (lock.l_start != 0 || lock.l_len != 0);
 }
 
 /* The whole-file lock. File systems without locks are no reason not to serve them. */
