@@ -67,7 +67,16 @@ int control_open(struct fs *fs, fuse_req_t request, fuse_ino_t inode, struct han
 void control_read(fuse_req_t request, const struct handle *handle, size_t size, off_t offset)
 {
 	size_t start = min_u64(offset, handle->text_size);
+	size_t length = min_u64(size, handle->text_size - start);
+	/* A copy: once the kernel has the bytes, a close may free the handle's text before the call
+	 * that gave them has returned.
+	 */
+	_cleanup_(cleanup_free) char *copy = malloc(length + 1);
 
-	count_reply(fuse_reply_buf(request, handle->text + start,
-				   min_u64(size, handle->text_size - start)));
+	if (!copy) {
+		reply_status(request, -ENOMEM);
+		return;
+	}
+	memcpy(copy, handle->text + start, length);
+	count_reply(fuse_reply_buf(request, copy, length));
 }

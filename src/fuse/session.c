@@ -201,6 +201,16 @@ static struct {
 	bool debug;
 } fuse_message;
 
+/* What libfuse reports as an error and is none here: a reply whose pages have gone, which its
+ * handler counts (count_reply), and the end of the mount while a request was on its way.
+ */
+static bool is_expected(const char *text)
+{
+	return strncmp(text, "writing device: ", 16) == 0 ||
+	       (strncmp(text, "reading device: ", 16) == 0 &&
+		strstr(text, strerrordesc_np(ECONNABORTED)));
+}
+
 static void keep_message(const char *piece)
 {
 	size_t room = sizeof(fuse_message.text) - 1 - fuse_message.length;
@@ -229,6 +239,8 @@ __attribute__((format(printf, 2, 0))) static void on_fuse_log(enum fuse_log_leve
 	vsnprintf(line, sizeof(line), format, arguments);
 	if (strncmp(text, "fuse: ", 6) == 0)
 		text += 6;
+	if (is_expected(text))
+		return;
 	if (fuse_message.keeping) {
 		keep_message(text);
 		return;
@@ -411,20 +423,20 @@ static int run_loop(struct session *session)
 		stopper_finish(&stopper);
 	}
 	fuse_loop_cfg_destroy(config);
-	/* Positive: a signal number. */
-	return result < 0 ? result : 0;
+	/* Positive: a signal number. ECONNABORTED: the unmount came while a request was on its way. */
+	return result < 0 && result != -ECONNABORTED ? result : 0;
 }
 
-/* Take the mount away if it is still there, and close the connection. Nothing that lies below it,
- * when somebody else has unmounted it already.
+/* Take the mount away if it is still there, and close the connection; but no mount of somebody
+ * else's that has come in its place.
  */
 static void unmount(struct session *session)
 {
 	struct mount mount;
 
 	session->mounted = false;
-	if (session->device &&
-	    (mount_find(session->mountpoint, &mount) < 0 || mount.device != session->device))
+	if (session->device && mount_find(session->mountpoint, &mount) == 0 &&
+	    mount.device != session->device)
 		return; /* the descriptor is closed with the session */
 	fuse_session_unmount(session->fuse);
 }

@@ -77,7 +77,7 @@ static int64_t now_ms(void)
 }
 
 /* Wait for the child, or for a second signal, which ends it. */
-static void wait_detach(pid_t child)
+static void wait_detach(const struct stopper *stopper, pid_t child)
 {
 	struct timespec tick = { 0, 5 * 1000000 };
 	int64_t start = now_ms();
@@ -85,7 +85,8 @@ static void wait_detach(pid_t child)
 
 	set_of_signals(&set);
 	while (waitpid(child, NULL, WNOHANG) == 0) {
-		if (sigtimedwait(&set, NULL, &tick) < 0 || now_ms() - start < SECOND_SIGNAL_MS)
+		if (sigtimedwait(&set, NULL, &tick) < 0 || atomic_load(&stopper->finished) ||
+		    now_ms() - start < SECOND_SIGNAL_MS)
 			continue;
 		kill(child, SIGKILL);
 		log_message(LOG_WARNING, "second signal: leaving without a sync of the mount");
@@ -118,7 +119,7 @@ static void *run(void *context)
 	log_message(LOG_INFO, "%s: unmounting '%s'", strsignal(number), stopper->mountpoint);
 	child = start_detach(stopper);
 	if (child > 0)
-		wait_detach(child);
+		wait_detach(stopper, child);
 	end_loop(stopper);
 	return NULL;
 }

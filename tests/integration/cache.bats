@@ -1,0 +1,127 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+
+# shellcheck source-path=SCRIPTDIR source=../lib/common.bash
+source "$BATS_TEST_DIRNAME/../lib/common.bash"
+
+setup() {
+	common_setup
+	make_image "$temp/disk" 2M
+}
+
+# Another program writes fresh bytes into the image.
+change_image() {
+	make_image "$temp/put" 300000
+	dd if="$temp/put" of="$temp/disk" bs=64K oflag=seek_bytes seek=100001 conv=notrunc status=none
+}
+
+# reads_of COMMAND...: how many READ requests it made
+reads_of() {
+	local before
+
+	before=$(stat_value reads)
+	"$@" >/dev/null
+	echo $(($(stat_value reads) - before))
+}
+
+is_cached() {
+	[ "$(reads_of cat "$1")" -eq 0 ]
+}
+
+@test "cache=auto: the next open sees what another program wrote" {
+	mount_slices "$temp/disk" 'a=@12345+1000003'
+
+	cat "$mnt/a" >/dev/null
+	for ((i = 0; i < 5; i++)); do
+		change_image
+		assert_range "$temp/disk" 12345 1000003 "$mnt/a"
+	done
+}
+
+@test "cache=auto: an image that nobody touches is read once" {
+	mount_slices "$temp/disk" 'a=@12345+1000003'
+
+	[ "$(reads_of cat "$mnt/a")" -gt 0 ]
+	# What was written a moment ago may be written again at the same time of day.
+	wait_until is_cached "$mnt/a"
+	assert_equal "$(reads_of cat "$mnt/a")" 0
+}
+
+@test "cache=auto: our own writes do not hide what another program wrote" {
+	mount_slices "$temp/disk" 'a=@12345+1000003'
+
+	cat "$mnt/a" >/dev/null
+	call -f rdwr write "$mnt/a" 500000 1000
+	change_image
+	call -f rdwr write "$mnt/a" 600000 1000
+	assert_range "$temp/disk" 12345 1000003 "$mnt/a"
+}
+
+@test "cache=auto: the next open sees it though an older descriptor stays open" {
+	mount_slices "$temp/disk" 'a=@12345+1000003'
+
+	exec {old}<"$mnt/a"
+	cat <&"$old" >/dev/null
+	change_image
+	assert_range "$temp/disk" 12345 1000003 "$mnt/a"
+	exec {old}<&-
+}
+
+@test "cache=none: every open reads anew" {
+	mount_slices "$temp/disk" 'a=@12345+1000003' -- -o cache=none
+
+	cat "$mnt/a" >/dev/null
+	[ "$(reads_of cat "$mnt/a")" -gt 0 ]
+	change_image
+	assert_range "$temp/disk" 12345 1000003 "$mnt/a"
+}
+
+@test "cache=always: the image is read once, whatever our own writes" {
+	mount_slices "$temp/disk" 'a=@12345+1000003' -- -o cache=always
+
+	cat "$mnt/a" >/dev/null
+	assert_equal "$(reads_of cat "$mnt/a")" 0
+	call -f rdwr write "$mnt/a" 123 1000
+	assert_equal "$(reads_of cat "$mnt/a")" 0
+	assert_range "$temp/disk" 12345 1000003 "$mnt/a"
+}
+
+@test "every cache mode reads back what was written, by all ways to open" {
+	for cache in auto none always; do
+		mount_slices "$temp/disk" 'a=@12345+1000003' 'x=@1500000+9' -- -o "cache=$cache"
+		cat "$mnt/a" >/dev/null
+		for flags in rdwr wronly rdwr,direct; do
+			make_image "$temp/put" 30000
+			call -f $flags write "$mnt/a" 70001 - <"$temp/put"
+			assert_range "$temp/disk" 12345 1000003 "$mnt/a"
+		done
+		unmount
+	done
+}
+
+@test "a tail slice follows its image when another program changes the size" {
+	mount_slices "$temp/disk" 'tail=@12345'
+
+	assert_equal "$(stat -c %s "$mnt/tail")" $((2097152 - 12345))
+	cat "$mnt/tail" >/dev/null
+	change_image
+	cat "$temp/put" >>"$temp/disk"
+	cut_out "$temp/disk" 12345 10M | cmp - "$mnt/tail"
+	assert_equal "$(stat -c %s "$mnt/tail")" $((2097152 - 12345 + 300000))
+	truncate -s 1000001 "$temp/disk"
+	cut_out "$temp/disk" 12345 10M | cmp - "$mnt/tail"
+	assert_equal "$(stat -c %s "$mnt/tail")" $((1000001 - 12345))
+}
+
+@test "an image that shrinks gives EIO for what is lost, and the rest goes on" {
+	mount_slices "$temp/disk" 'head=@0+4K' 'a=@1M+500001'
+	cut_out "$temp/disk" 0 4K "$temp/head"
+
+	truncate -s 1200000 "$temp/disk"
+	run_errno EIO read "$mnt/a" 200000 1000
+	run_errno EIO -f wronly write "$mnt/a" 200000 1000
+	cmp "$temp/head" "$mnt/head"
+	assert_equal "$(stat -c %s "$mnt/a" "$temp/disk")" $'500001\n1200000'
+	truncate -s 2M "$temp/disk"
+	assert_range "$temp/disk" 1M 500001 "$mnt/a"
+}
