@@ -13,6 +13,7 @@
 #include "stats.h"
 #include "status.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -427,17 +428,32 @@ static int run_loop(struct session *session)
 	return result < 0 && result != -ECONNABORTED ? result : 0;
 }
 
-/* Take the mount away if it is still there, and close the connection; but no mount of somebody
- * else's that has come in its place.
+/* Put a dead descriptor in the place of the session's: fuse_session_unmount(), which must be called
+ * to free what the session holds, then finds nothing to unmount. (The write end of a pipe without
+ * a reader polls as POLLERR, just as /dev/fuse does after an unmount.)
+ */
+static void disconnect(struct fuse_session *fuse)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return;
+	close(ends[0]);
+	dup3(ends[1], fuse_session_fd(fuse), O_CLOEXEC);
+	close(ends[1]);
+}
+
+/* Take the mount away if it is still there, and close the connection. What has come in its place
+ * meanwhile is somebody else's.
  */
 static void unmount(struct session *session)
 {
 	struct mount mount;
 
 	session->mounted = false;
-	if (session->device && mount_find(session->mountpoint, &mount) == 0 &&
-	    mount.device != session->device)
-		return; /* the descriptor is closed with the session */
+	if (session->device &&
+	    (mount_find(session->mountpoint, &mount) < 0 || mount.device != session->device))
+		disconnect(session->fuse);
 	fuse_session_unmount(session->fuse);
 }
 
