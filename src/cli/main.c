@@ -8,24 +8,28 @@
 #include <stdarg.h>
 #include <string.h>
 
-void complain(const char *format, ...)
-{
-	va_list arguments;
-
-	fputs("mmapfs: ", stderr);
-	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	putc('\n', stderr);
-}
-
 void complain_all(struct error *error)
 {
 	for (size_t i = 0; i < error->count; i++)
-		complain("%s", error->messages[i]);
+		fprintf(stderr, "mmapfs: %s\n", error->messages[i]);
 	if (error->omitted > 0)
-		complain("and %zu more errors", error->omitted);
+		fprintf(stderr, "mmapfs: and %zu more errors\n", error->omitted);
 	error_clear(error);
+}
+
+void complain(const char *format, ...)
+{
+	_cleanup_(cleanup_free) char *message = NULL;
+	struct error error = ERROR_INIT;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&message, format, arguments) < 0)
+		message = NULL;
+	va_end(arguments);
+	/* Through the list, which keeps a name with a newline in one line. */
+	error_add(&error, NULL, "%s", message ?: "out of memory");
+	complain_all(&error);
 }
 
 static int print_help(void)
