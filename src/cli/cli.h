@@ -25,6 +25,9 @@ void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Print what was collected, a line each, and clear it. */
 void complain_all(struct error *error);
 
+/* Flush standard output: an exit status, and a message when it could not be written. */
+int finish_output(void);
+
 /* What the command line wants mounted. arguments holds IMAGE when there is neither a table nor
  * slices that all name theirs. 0, or an exit status when the combination makes no sense.
  */
@@ -33,6 +36,11 @@ struct source {
 	const char *table; /* borrowed; NULL for none */
 };
 int source_choose(const struct options *options, int argument_count, struct source *ret);
+
+/* session_new(), with its messages printed. 0 or an exit status. */
+struct session;
+struct session_options;
+int session_start(const struct session_options *options, struct session **ret);
 
 /* Build the tree of the source. Prints what is wrong. *ret is the caller's (tree_free). 0 or an
  * exit status.

@@ -32,6 +32,14 @@ void complain(const char *format, ...)
 	complain_all(&error);
 }
 
+int finish_output(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_DONE;
+	complain("standard output: %s", strerror(errno));
+	return EXIT_FAILED;
+}
+
 static int print_help(void)
 {
 	fputs("Usage:\n"
@@ -55,13 +63,13 @@ static int print_help(void)
 	      stdout);
 	options_print_help(stdout);
 	fputs("\nExit status: 0 done, 1 failed, 2 wrong usage.\n", stdout);
-	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+	return finish_output();
 }
 
 static int print_version(void)
 {
 	printf("mmapfs %s (libfuse %s)\n", MMAPFS_VERSION, session_libfuse_version());
-	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+	return finish_output();
 }
 
 static int run(const struct options *options)

@@ -41,7 +41,7 @@ static int remove_dead_mount(const char *mountpoint)
 	struct mount mount;
 
 	if (mount_find(mountpoint, &mount) < 0 || !mount.is_mmapfs ||
-	    mount_detach(mountpoint, true, false) < 0) {
+	    mount_detach(mountpoint, true, NULL) < 0) {
 		complain("%s: a dead mount that is not ours is there", mountpoint);
 		return EXIT_FAILED;
 	}
@@ -75,8 +75,9 @@ static int check_mountpoint(const char *argument, char **ret)
 		complain("mountpoint '/': is the root directory");
 		return EXIT_FAILED;
 	}
-	if (mount_find(path, &mount) == 0 && mount.is_mmapfs) {
-		complain("mountpoint '%s': an mmapfs is mounted there already", argument);
+	if (mount_find(path, &mount) == 0) {
+		complain("mountpoint '%s': is busy: %s is mounted there already", argument,
+			 mount.is_mmapfs ? "an mmapfs" : "another file system");
 		return EXIT_FAILED;
 	}
 	if (access(path, W_OK) < 0) {
@@ -165,14 +166,8 @@ static int serve(const struct source *source, const struct options *options,
 
 	name = realpath(source->table ?: source->image ?: "", NULL);
 	session_options.source = name ?: "mmapfs";
-	result = session_new(&session_options, &error, &session);
-	if (result < 0) {
-		if (result != -EINVAL)
-			error_add(&error, NULL, "%s", strerror(-result));
-		complain_all(&error);
-		return EXIT_USAGE;
-	}
-	result = check_mountpoint(mountpoint_argument, &mountpoint) ?:
+	result = session_start(&session_options, &session) ?:
+		 check_mountpoint(mountpoint_argument, &mountpoint) ?:
 		 source_build(source, options, false, &tree) ?:
 		 check_images_outside(tree, mountpoint);
 	if (result != 0 || options->fake)

@@ -4,6 +4,7 @@
 
 #include "cleanup.h"
 #include "mmapfs/layout.h"
+#include "session.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -105,19 +106,33 @@ static int print_json(const struct tree *tree)
 	return result ? -ENOMEM : 0;
 }
 
+/* What libfuse would refuse at the mount is refused here. */
+static int check_options(const struct options *options)
+{
+	struct session_options session_options = {
+		.source = "mmapfs",
+		.fuse_options = options->fuse_options,
+	};
+	struct session *session = NULL;
+	int status = session_start(&session_options, &session);
+
+	session_free(session);
+	return status;
+}
+
 int verb_plan(const struct options *options)
 {
 	_cleanup_(cleanup_tree) struct tree *tree = NULL;
 	struct source source;
-	int result = source_choose(options, options->argument_count, &source)
+	int result = check_options(options) ?: source_choose(options, options->argument_count, &source)
 			     ?: source_build(&source, options, true, &tree);
 
 	if (result != 0)
 		return result;
 	result = options->json ? print_json(tree) : table_write(tree, stdout);
-	if (result < 0 || fflush(stdout) != 0) {
-		complain("standard output: %s", strerror(result < 0 ? -result : errno));
+	if (result == -ENOMEM) {
+		complain("%s", strerror(-result));
 		return EXIT_FAILED;
 	}
-	return EXIT_DONE;
+	return finish_output();
 }

@@ -4,6 +4,7 @@
 
 #include "cleanup.h"
 #include "mmapfs/layout.h"
+#include "session.h"
 
 #include <string.h>
 
@@ -127,4 +128,17 @@ int source_build(const struct source *source, const struct options *options, boo
 		error_add(&error, NULL, "%s", strerror(-result));
 	complain_all(&error);
 	return EXIT_FAILED;
+}
+
+int session_start(const struct session_options *options, struct session **ret)
+{
+	struct error error = ERROR_INIT;
+	int result = session_new(options, &error, ret);
+
+	if (result == 0)
+		return 0;
+	if (result != -EINVAL)
+		error_add(&error, NULL, "%s", strerror(-result));
+	complain_all(&error);
+	return EXIT_USAGE;
 }

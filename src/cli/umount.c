@@ -26,10 +26,10 @@ static int flush_mount(const char *mountpoint)
 
 static int unmount_dead(const char *mountpoint)
 {
-	int result = mount_detach(mountpoint, true, false);
+	_cleanup_(cleanup_free) char *message = NULL;
 
-	if (result < 0) {
-		complain("%s: %s", mountpoint, strerror(-result));
+	if (mount_detach(mountpoint, true, &message) < 0) {
+		complain("%s: %s", mountpoint, message);
 		return EXIT_FAILED;
 	}
 	complain("%s: the daemon had died; unmounted, but not flushed: run sync(1)", mountpoint);
@@ -41,6 +41,7 @@ static int unmount_live(const char *mountpoint, const struct mount *mount)
 	struct status_connection connection;
 	int connected = status_connect(mount->device, mount->owner, &connection);
 	int flushed = flush_mount(mountpoint);
+	_cleanup_(cleanup_free) char *message = NULL;
 	int result;
 
 	if (flushed == -ENOTCONN)
@@ -49,10 +50,8 @@ static int unmount_live(const char *mountpoint, const struct mount *mount)
 		flushed = 0;
 	if (flushed < 0)
 		complain("%s: flush: %s", mountpoint, strerror(-flushed));
-	result = mount_detach(mountpoint, false, false);
-	if (result < 0) {
-		complain("%s: %s", mountpoint,
-			 result == -EBUSY ? "is busy: files on it are open" : strerror(-result));
+	if (mount_detach(mountpoint, false, &message) < 0) {
+		complain("%s: %s", mountpoint, message);
 		return EXIT_FAILED;
 	}
 	if (connected < 0) {

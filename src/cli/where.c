@@ -101,5 +101,5 @@ int verb_where(const struct options *options)
 	for (int i = 0; i < options->argument_count; i++)
 		if (print_file(options->arguments[i]) < 0)
 			status = EXIT_FAILED;
-	return fflush(stdout) == 0 ? status : EXIT_FAILED;
+	return finish_output() ?: status;
 }

@@ -51,31 +51,64 @@ static bool write_refused(int error)
 	return error == -EACCES || error == -EPERM || error == -EROFS || error == -ETXTBSY;
 }
 
+/* A block device can be read-only whatever its node's mode; root may open it to write even so. */
+static bool device_read_only(int fd)
+{
+	int read_only = 0;
+
+	return ioctl(fd, BLKROGET, &read_only) == 0 && read_only;
+}
+
+/* Open to write. The descriptor, or negative errno. */
+static int open_writable(const char *path, mode_t mode, unsigned flags)
+{
+	/* A block device is then refused while it is mounted or claimed by another driver. */
+	_cleanup_(cleanup_close) int fd =
+		open_descriptor(path, true, S_ISBLK(mode) && !(flags & IMAGE_NO_LOCK));
+
+	if (fd >= 0 && S_ISBLK(mode) && device_read_only(fd))
+		return -EROFS;
+	return steal_fd(&fd);
+}
+
+/* For a look only: opened to read, *ret_writable is what a real open would get. */
+static int open_inspected(const char *path, enum image_access access, int *ret_fd,
+			  bool *ret_writable)
+{
+	_cleanup_(cleanup_close) int fd = open_descriptor(path, false, false);
+	int refused = 0;
+
+	if (fd < 0)
+		return fd;
+	if (access != IMAGE_ACCESS_RO && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0)
+		refused = -errno;
+	else if (access != IMAGE_ACCESS_RO && device_read_only(fd))
+		refused = -EROFS;
+	if (access == IMAGE_ACCESS_RW && refused)
+		return refused;
+	*ret_writable = access != IMAGE_ACCESS_RO && !refused;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
 /* Opens with the best permitted access; *ret_fd is the caller's. */
 static int open_accessible(const char *path, mode_t mode, enum image_access access, unsigned flags,
 			   int *ret_fd, bool *ret_writable)
 {
-	/* A block device is then refused while it is mounted or claimed by another driver. */
-	bool exclusive = S_ISBLK(mode) && !(flags & IMAGE_NO_LOCK);
+	bool writable = access != IMAGE_ACCESS_RO;
 	int fd;
 
-	if (flags & IMAGE_INSPECT) {
-		*ret_writable = access != IMAGE_ACCESS_RO &&
-				faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
-		if (access == IMAGE_ACCESS_RW && !*ret_writable)
-			return -errno;
+	if (flags & IMAGE_INSPECT)
+		return open_inspected(path, access, ret_fd, ret_writable);
+	fd = writable ? open_writable(path, mode, flags) : open_descriptor(path, false, false);
+	if (access == IMAGE_ACCESS_AUTO && write_refused(fd)) {
+		writable = false;
 		fd = open_descriptor(path, false, false);
-	} else {
-		*ret_writable = access != IMAGE_ACCESS_RO;
-		fd = open_descriptor(path, *ret_writable, exclusive);
-		if (fd < 0 && access == IMAGE_ACCESS_AUTO && write_refused(fd)) {
-			*ret_writable = false;
-			fd = open_descriptor(path, false, false);
-		}
 	}
 	if (fd < 0)
 		return fd;
 	*ret_fd = fd;
+	*ret_writable = writable;
 	return 0;
 }
 

@@ -4,11 +4,11 @@
 
 #include "cleanup.h"
 
-#include <fcntl.h>
 #include <libmount.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
@@ -103,7 +103,23 @@ char *mount_resolve(const char *path)
 	return resolved;
 }
 
-static int run_fusermount(const char *path, bool lazy, bool quiet)
+char *mount_read_message(int fd)
+{
+	char text[512];
+	ssize_t got = pread(fd, text, sizeof(text) - 1, 0);
+	char *message = text;
+
+	if (got <= 0)
+		return NULL;
+	text[got] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	if (strncmp(message, "fusermount3: ", 13) == 0)
+		message += 13;
+	return strdup(message);
+}
+
+/* Its exit status as 0 or -EIO; what it says goes to the descriptor said. */
+static int run_fusermount(const char *path, bool lazy, int said)
 {
 	char *arguments[] = { (char *)"fusermount3", (char *)"-u", (char *)(lazy ? "-z" : "--"),
 			      (char *)path, NULL };
@@ -114,8 +130,8 @@ static int run_fusermount(const char *path, bool lazy, bool quiet)
 	int result;
 
 	posix_spawn_file_actions_init(&actions);
-	if (quiet)
-		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	if (said >= 0)
+		posix_spawn_file_actions_adddup2(&actions, said, STDERR_FILENO);
 	result = posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	if (result != 0)
@@ -126,11 +142,26 @@ static int run_fusermount(const char *path, bool lazy, bool quiet)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 
-int mount_detach(const char *path, bool lazy, bool quiet)
+int mount_detach(const char *path, bool lazy, char **ret_message)
 {
-	if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
-		return 0;
-	if (errno != EPERM)
-		return -errno;
-	return run_fusermount(path, lazy, quiet);
+	_cleanup_(cleanup_close) int said = -1;
+	char *message = NULL;
+	int result = 0;
+
+	if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0)
+		result = -errno;
+	if (result == -EPERM) {
+		said = memfd_create("fusermount3", MFD_CLOEXEC);
+		result = run_fusermount(path, lazy, said);
+		if (result < 0)
+			message = mount_read_message(said);
+	}
+	if (result < 0 && !message)
+		message = strdup(result == -EBUSY ? "is busy: files on it are open"
+						  : strerror(-result));
+	if (result < 0 && ret_message)
+		*ret_message = message;
+	else
+		free(message);
+	return result;
 }

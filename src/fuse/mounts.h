@@ -28,8 +28,15 @@ int mount_find_above(const char *path, struct mount *ret, char **ret_mountpoint)
 char *mount_resolve(const char *path);
 
 /* Unmount path: umount2(2) where permitted, else fusermount3. lazy detaches a busy mount.
- * -EBUSY, -EPERM, or -EIO when fusermount3 failed (it has said why, unless quiet).
+ *
+ * Errors: from umount2(2), or -EIO when fusermount3 failed. *ret_message is then what to tell the
+ * user, the caller's; NULL when out of memory. ret_message may be NULL.
  */
-int mount_detach(const char *path, bool lazy, bool quiet);
+int mount_detach(const char *path, bool lazy, char **ret_message);
+
+/* What fusermount3 has written into an open file (its standard error), as a message: its first
+ * line without its name. The caller's; NULL when it said nothing.
+ */
+char *mount_read_message(int fd);
 
 #endif

@@ -67,6 +67,19 @@ static bool want_feature(struct fuse_conn_info *connection, uint64_t feature, bo
 #endif
 }
 
+/* The kernel has been told by the option already; libfuse wants it to be said again. 0: none. */
+static unsigned find_max_read(const char *options)
+{
+	static const char name[] = "max_read=";
+	const char *at = options;
+
+	while (at && strncmp(at, name, sizeof(name) - 1) != 0) {
+		at = strchr(at, ',');
+		at += at != NULL;
+	}
+	return at ? strtoul(at + sizeof(name) - 1, NULL, 10) : 0;
+}
+
 static void on_init(void *userdata, struct fuse_conn_info *connection)
 {
 	struct fs *fs = userdata;
@@ -98,6 +111,7 @@ static void on_init(void *userdata, struct fuse_conn_info *connection)
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 	connection->no_interrupt = 1;
 #endif
+	connection->max_read = find_max_read(fs->options->fuse_options);
 	connection->max_background = BACKGROUND_MAX;
 	connection->congestion_threshold = BACKGROUND_MAX * 3 / 4;
 	connection->time_gran = 1;
@@ -274,7 +288,7 @@ static char *make_fuse_options(const struct session_options *options)
 
 	if (!out)
 		return NULL;
-	fputs("subtype=mmapfs,default_permissions,fsname=", out);
+	fputs("fsname=", out);
 	write_escaped_option(options->source, out);
 	if (options->read_only)
 		fputs(",ro", out);
@@ -282,6 +296,8 @@ static char *make_fuse_options(const struct session_options *options)
 		fputs(",debug", out);
 	if (options->fuse_options && *options->fuse_options)
 		fprintf(out, ",%s", options->fuse_options);
+	/* Last, where nothing overrides them: by its type a mount is known as ours. */
+	fputs(",default_permissions,subtype=mmapfs", out);
 	if (fclose(out) != 0) {
 		free(text);
 		return NULL;
@@ -342,9 +358,27 @@ static int init_fs(struct session *session, const struct tree *tree)
 	return handles_init(&fs->handles) ?: guard_install();
 }
 
+/* fuse_session_mount(), with what fusermount3 has to say kept for *ret_message, the caller's. */
+static int mount_quietly(struct fuse_session *fuse, const char *mountpoint, char **ret_message)
+{
+	_cleanup_(cleanup_close) int said = memfd_create("fusermount3", MFD_CLOEXEC);
+	_cleanup_(cleanup_close) int own = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	int result;
+
+	if (said >= 0 && own >= 0)
+		dup2(said, STDERR_FILENO);
+	result = fuse_session_mount(fuse, mountpoint);
+	if (said >= 0 && own >= 0)
+		dup2(own, STDERR_FILENO);
+	if (result < 0 && said >= 0)
+		*ret_message = mount_read_message(said);
+	return result;
+}
+
 int session_mount(struct session *session, const char *mountpoint, const struct tree *tree,
 		  struct error *error)
 {
+	_cleanup_(cleanup_free) char *message = NULL;
 	struct mount mount;
 	int result;
 
@@ -356,8 +390,9 @@ int session_mount(struct session *session, const char *mountpoint, const struct 
 	signals_block();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* growing past RLIMIT_FSIZE is EFBIG */
-	if (fuse_session_mount(session->fuse, mountpoint) < 0) {
-		error_add(error, NULL, "%s: %s", mountpoint, kept_message("cannot be mounted"));
+	if (mount_quietly(session->fuse, mountpoint, &message) < 0) {
+		error_add(error, NULL, "%s: %s", mountpoint,
+			  message ?: kept_message("cannot be mounted"));
 		return -EIO;
 	}
 	fuse_message.keeping = false;
@@ -381,6 +416,8 @@ static int serve_init(struct fuse_session *fuse)
 	if (result > 0)
 		fuse_session_process_buf(fuse, &buf);
 	free(buf.mem);
+	if (result > 0 && fuse_session_exited(fuse))
+		return -EPROTO; /* libfuse has refused it, and said why */
 	return result > 0 ? 0 : result < 0 ? result : -ENOTCONN;
 }
 

@@ -55,7 +55,7 @@ static pid_t start_detach(const struct stopper *stopper)
 		syncfs(fd);
 		close(fd);
 	}
-	_exit(mount_detach(stopper->mountpoint, true, true) < 0);
+	_exit(mount_detach(stopper->mountpoint, true, NULL) < 0);
 }
 
 static void pause_ms(long milliseconds)

@@ -40,8 +40,9 @@ static void write_column(const char *text, size_t width, FILE *out)
 	size_t length = escaped_length(text);
 
 	table_write_escaped(text, out);
-	for (; length <= width; length++)
+	do
 		putc_unlocked(' ', out);
+	while (length++ < width);
 }
 
 struct widths {

@@ -26,8 +26,9 @@
 #   is_ended PID                  the process is gone, or but a zombie
 #   make_read_only FILE           even for root
 #   untouched FOLDER              nothing in there may have changed by the end of the test
+#   make_public                   $public, a folder that everybody can get at
 #   ordinary                      from here on mmapfs runs without privileges, as somebody who can
-#                                 get at $public, and there is a copy of the program there
+#                                 get at $public
 #
 # The end of each test finds what is still mounted in $temp, or still running: both are failures.
 
@@ -57,6 +58,8 @@ cli_setup() {
 cli_teardown() {
 	local result=0 mountpoint pid
 
+	program=$MMAPFS
+	prefix=()
 	end_processes "${helper_pids[@]}"
 	helper_pids=()
 	for mountpoint in "${detached_mountpoint[@]}"; do
@@ -209,9 +212,10 @@ plan_refused() {
 	refused "${regexes[@]}" -- "$@" "$mnt"
 }
 
-# The lines of the kernel's list about what FUSE has mounted in this test's folder
+# The lines of the kernel's list about what FUSE has mounted in this test's folders
 mounts_here() {
-	awk -v folder="$temp/" 'index($5, folder) == 1 && / - fuse/' /proc/self/mountinfo
+	awk -v temp="$temp/" -v public="$public/" \
+		'(index($5, temp) == 1 || index($5, public) == 1) && / - fuse/' /proc/self/mountinfo
 }
 
 # The processes of mmapfs that this test has started, and that are to have ended.
@@ -225,7 +229,7 @@ leftovers() {
 			! is_ended "$pid"; then
 			echo "$pid"
 		fi
-	done < <(grep -lsaF -- "$temp" /proc/[0-9]*/cmdline)
+	done < <(grep -lsaF -e "$temp" -e "$public" /proc/[0-9]*/cmdline)
 }
 
 no_leftovers() {
@@ -352,13 +356,16 @@ fingerprint() {
 
 # --- who -----------------------------------------------------------------------------------------
 
-ordinary() {
-	if [ "$EUID" -ne 0 ]; then
-		return
-	fi
+make_public() {
 	public=$(mktemp -d)
 	chmod 755 "$public"
 	cp "$MMAPFS" "$public/mmapfs"
-	program=$public/mmapfs
-	prefix=(runuser -u nobody --)
+}
+
+ordinary() {
+	if [ "$EUID" -eq 0 ]; then
+		make_public
+		program=$public/mmapfs
+		prefix=(runuser -u nobody --)
+	fi
 }
