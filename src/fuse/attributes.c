@@ -240,7 +240,7 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 	int result = 0;
 
 	if (info)
-		handle_used(fs, handle_get(&fs->handles, info->fh));
+		handle_use(&fs->handles, info->fh);
 	if (is_control(inode))
 		result = -EPERM;
 	else if (set & FUSE_SET_ATTR_SIZE)

@@ -12,8 +12,9 @@
  *       append to a slice with resize    direct: the kernel's idea of the end may be old
  *     else                               cached
  *
- * A direct writer also marks what is left in the cache from before as stale, so that the next
- * cached open drops it.
+ * Pages that may be old are dropped before a cached open is answered (drop.c), but not while a
+ * cached writer is open. They are old when the images' generation has moved since they were read,
+ * or when a direct writer has been at work.
  */
 #include "fs.h"
 
@@ -30,86 +31,159 @@ static const struct slice *slice_of(fuse_req_t request, fuse_ino_t inode)
 	return is_control(inode) ? NULL : tree_slice(request_fs(request)->tree, inode);
 }
 
-static bool keep_cache(const struct fs *fs, const struct node_state *state,
-		       const struct handle *handle)
+/* The pages that the kernel holds may differ from what the images hold now. */
+static bool is_stale(const struct fs *fs, const struct node_state *state,
+		     const struct handle *handle)
 {
-	switch (fs->options->cache) {
-	case CACHE_ALWAYS:
-		return state->generation != 0;
-	case CACHE_NONE:
+	if (!state->filled)
 		return false;
+	switch (fs->options->cache) {
+	case CACHE_NONE:
+		return true;
+	case CACHE_ALWAYS:
+		return state->generation == 0;
 	default:
-		return state->generation == handle->generation;
+		return state->generation != handle->generation;
 	}
 }
 
-/* Decide how the handle goes about the page cache; see the top. */
-static void choose_caching(struct fs *fs, const struct slice *slice, struct handle *handle,
-			   struct fuse_file_info *info)
+/* Take the open to be answered later. NULL when out of memory. */
+static struct waiting_open *make_waiting(fuse_req_t request, uint64_t index,
+					 const struct handle *handle,
+					 const struct fuse_file_info *info)
 {
+	struct waiting_open *waiting = malloc(sizeof(*waiting));
+
+	if (waiting)
+		*waiting = (struct waiting_open){
+			.fs = request_fs(request),
+			.request = request,
+			.node = handle->node,
+			.index = index,
+			.info = *info,
+		};
+	return waiting;
+}
+
+static void count_direct_locked(struct node_state *state, struct handle *handle, int access)
+{
+	handle->direct = true;
+	if (access == O_RDONLY)
+		return;
+	handle->counted_direct = true;
+	state->direct++;
+	state->generation = 0;
+}
+
+static void count_cached_locked(struct node_state *state, struct handle *handle, int access)
+{
+	handle->counted_cached = true;
+	state->cached++;
+	handle->counted_writer = access != O_RDONLY;
+	state->writers += handle->counted_writer;
+}
+
+/* Decide how the handle goes about the page cache; see the top. 0 decided, 1 when the answer is
+ * given later, or negative errno.
+ */
+static int choose_caching_locked(fuse_req_t request, const struct slice *slice, uint64_t index,
+				 struct handle *handle, const struct fuse_file_info *info)
+{
+	struct fs *fs = request_fs(request);
 	struct node_state *state = &fs->states[handle->node];
 	int access = info->flags & O_ACCMODE;
 	bool append = slice->resize && (info->flags & O_APPEND);
+	struct waiting_open *waiting;
+	int result;
 
-	pthread_mutex_lock(&fs->states_lock);
-	handle->direct = slice->alias || state->direct > 0 ||
-			 ((access == O_WRONLY || append) && state->cached == 0);
-	if (handle->direct && access != O_RDONLY) {
-		handle->counted_direct = true;
-		state->direct++;
-		state->generation = 0;
-	} else if (!handle->direct) {
-		handle->counted_cached = true;
-		state->cached++;
-		info->keep_cache = keep_cache(fs, state, handle);
+	if (slice->alias || state->direct > 0 ||
+	    ((access == O_WRONLY || append) && state->cached == 0 && !state->dropping)) {
+		count_direct_locked(state, handle, access);
+		return 0;
 	}
-	pthread_mutex_unlock(&fs->states_lock);
-	info->direct_io = handle->direct;
-#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 16)
-	info->parallel_direct_writes = handle->direct && !slice->resize;
-#endif
+	if (!state->dropping && (!is_stale(fs, state, handle) || state->writers > 0)) {
+		count_cached_locked(state, handle, access);
+		if (!state->filled)
+			state->generation = handle->generation;
+		state->filled = true;
+		return 0;
+	}
+	waiting = make_waiting(request, index, handle, info);
+	if (!waiting)
+		return -ENOMEM;
+	if (state->dropping) {
+		waiting->next = fs->waiting;
+		fs->waiting = waiting;
+		return 1;
+	}
+	result = drop_start_locked(waiting);
+	if (result < 0) {
+		free(waiting);
+		return result;
+	}
+	state->dropping = true;
+	count_cached_locked(state, handle, access);
+	return 1;
 }
 
-/* The kernel has acted on the answer to this open: what it caches from now on is of the handle's
- * generation, and a later open may keep it. (At the open itself that would be too early: another
- * open could be told to keep pages that this one is still about to drop.)
- */
-void handle_used(struct fs *fs, struct handle *handle)
+/* Answer an open whose handle is complete. */
+static void reply_open(fuse_req_t request, uint64_t index, struct fuse_file_info *info)
 {
-	struct node_state *state = &fs->states[handle->node];
+	struct handle *handle = handle_get(&request_fs(request)->handles, index);
 
-	if (atomic_load(&handle->opener) == 0 || atomic_exchange(&handle->opener, 0) == 0 ||
-	    handle->direct)
-		return;
-	pthread_mutex_lock(&fs->states_lock);
-	if (state->direct == 0)
-		state->generation = handle->generation;
-	pthread_mutex_unlock(&fs->states_lock);
+	info->fh = index;
+	info->direct_io = handle->direct;
+	info->keep_cache = !handle->direct; /* old pages are dropped by then, see drop.c */
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 16)
+	info->parallel_direct_writes = handle->direct && !handle->resize;
+#endif
+	atomic_store(&handle->opener, fuse_req_ctx(request)->pid + 1);
+	count_reply(fuse_reply_open(request, info));
 }
 
-static struct handle *handle_of(fuse_req_t request, const struct fuse_file_info *info)
+static void fail_open(fuse_req_t request, uint64_t index, int result)
+{
+	handle_close(&request_fs(request)->handles, index);
+	reply_status(request, result);
+}
+
+/* Open node through the handle at index, and answer, now or later. */
+static void open_slice(fuse_req_t request, uint32_t node, uint64_t index,
+		       struct fuse_file_info *info)
 {
 	struct fs *fs = request_fs(request);
-	struct handle *handle = handle_get(&fs->handles, info->fh);
-
-	handle_used(fs, handle);
-	return handle;
-}
-
-static int open_slice(struct fs *fs, uint32_t node, struct handle *handle,
-		      struct fuse_file_info *info)
-{
 	const struct slice *slice = tree_slice(fs->tree, node);
+	struct handle *handle = handle_get(&fs->handles, index);
+	int result;
 
-	if (!slice)
-		return -EISDIR;
-	if ((info->flags & O_ACCMODE) != O_RDONLY && !slice->writable)
-		return -EROFS;
+	if (!slice || ((info->flags & O_ACCMODE) != O_RDONLY && !slice->writable)) {
+		fail_open(request, index, slice ? -EROFS : -EISDIR);
+		return;
+	}
 	handle->node = node;
+	handle->sync = info->flags & O_DSYNC;
+	handle->resize = slice->resize;
 	handle->generation = slice_generation(slice);
 	handle->cursor = slice_error_sample(slice);
-	choose_caching(fs, slice, handle, info);
-	return 0;
+	pthread_mutex_lock(&fs->states_lock);
+	result = choose_caching_locked(request, slice, index, handle, info);
+	pthread_mutex_unlock(&fs->states_lock);
+	if (result < 0)
+		fail_open(request, index, result);
+	else if (result == 0)
+		reply_open(request, index, info);
+}
+
+void open_again(struct waiting_open *waiting)
+{
+	open_slice(waiting->request, waiting->node, waiting->index, &waiting->info);
+	free(waiting);
+}
+
+void open_done(struct waiting_open *waiting)
+{
+	reply_open(waiting->request, waiting->index, &waiting->info);
+	free(waiting);
 }
 
 void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
@@ -123,20 +197,23 @@ void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 		reply_status(request, result);
 		return;
 	}
-	if (is_control(inode)) {
-		result = control_open(fs, request, inode, handle_get(&fs->handles, index));
-		info->direct_io = 1;
-	} else {
-		result = open_slice(fs, inode, handle_get(&fs->handles, index), info);
-	}
-	if (result < 0) {
-		handle_close(&fs->handles, index);
-		reply_status(request, result);
+	if (!is_control(inode)) {
+		open_slice(request, inode, index, info);
 		return;
 	}
-	info->fh = index;
-	atomic_store(&handle_get(&fs->handles, index)->opener, fuse_req_ctx(request)->pid + 1);
-	count_reply(fuse_reply_open(request, info));
+	result = control_open(fs, request, inode, handle_get(&fs->handles, index));
+	if (result < 0) {
+		fail_open(request, index, result);
+		return;
+	}
+	handle_get(&fs->handles, index)->direct = true;
+	reply_open(request, index, info);
+}
+
+/* Every request through a handle comes by here: from the first one on it is in use. */
+static struct handle *handle_of(fuse_req_t request, const struct fuse_file_info *info)
+{
+	return handle_use(&request_fs(request)->handles, info->fh);
 }
 
 void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
@@ -147,6 +224,7 @@ void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
 	if (!is_control(inode)) {
 		pthread_mutex_lock(&fs->states_lock);
 		fs->states[inode].cached -= handle->counted_cached;
+		fs->states[inode].writers -= handle->counted_writer;
 		fs->states[inode].direct -= handle->counted_direct;
 		pthread_mutex_unlock(&fs->states_lock);
 	}
@@ -245,7 +323,7 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	if (written > 0)
 		attributes_touch(fs, inode);
 	/* Past the page cache the kernel sends no FSYNC for these flags. */
-	if (result == 0 && handle->direct && (info->flags & O_DSYNC))
+	if (result == 0 && handle->direct && handle->sync)
 		result = flush_for(fs, slice, handle, append ? 0 : offset,
 				   append ? UINT64_MAX : written);
 	if (result < 0)
@@ -286,13 +364,13 @@ void on_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, 
 		  struct fuse_file_info *info)
 {
 	const struct slice *slice = slice_of(request, inode);
-	int result;
-
-	handle_of(request, info);
-	result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
+	struct handle *handle = handle_of(request, info);
+	int result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
 
 	if (result == 0)
 		attributes_touch(request_fs(request), inode);
+	if (result == 0 && handle->sync)
+		result = flush_for(request_fs(request), slice, handle, offset, length);
 	reply_status(request, result);
 }
 
@@ -312,7 +390,8 @@ void on_copy_file_range(fuse_req_t request, fuse_ino_t source, off_t source_offs
 		result = slice_copy(from, source_offset, to, target_offset, size, &copied);
 	if (copied > 0)
 		attributes_touch(request_fs(request), target);
-	if (result == 0 && (target_info->flags & O_DSYNC))
+	/* These two requests carry no flags, and no FSYNC follows them. */
+	if (result == 0 && handle->sync)
 		result = flush_for(request_fs(request), to, handle, target_offset, copied);
 	if (result < 0)
 		reply_status(request, result);

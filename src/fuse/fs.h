@@ -25,9 +25,12 @@
 
 /* What has changed on a node since the mount. Untouched ones are zero pages and cost nothing. */
 struct node_state {
-	uint32_t generation; /* that the kernel's pages are from, 0: none or stale */
+	uint32_t generation; /* that the kernel's pages are from, 0: written past them since */
 	uint32_t cached;     /* open handles that use the page cache */
+	uint32_t writers;    /* those of them that may write */
 	uint32_t direct;     /* open handles that write past it */
+	bool filled;         /* the kernel may hold pages */
+	bool dropping;       /* a thread is dropping them; opens wait */
 	uint16_t mode;
 	bool has_mode;
 	bool has_uid;
@@ -49,11 +52,12 @@ struct handle {
 	uint32_t generation; /* of the images at open */
 	uint32_t next_free;
 	bool direct;
+	bool sync;   /* O_SYNC or O_DSYNC */
+	bool resize; /* the slice's */
 	bool counted_cached;
+	bool counted_writer;
 	bool counted_direct;
-	/* The thread that opened it + 1, and 0 from the first request through the handle on: only
-	 * then the kernel is known to have acted on the answer to the open.
-	 */
+	/* The thread that opened it + 1, and 0 from the first request through the handle on. */
 	_Atomic uint32_t opener;
 	char *text; /* of a control file, owned */
 	size_t text_size;
@@ -69,12 +73,27 @@ struct handles {
 	uint32_t free;        /* guarded by lock: head of the list + 1, 0 none */
 };
 
+/* An open that waits for the kernel's old pages to be dropped. */
+struct waiting_open {
+	struct waiting_open *next;
+	struct fs *fs;
+	fuse_req_t request;
+	uint32_t node;
+	uint64_t index; /* of its handle */
+	struct fuse_file_info info;
+};
+
 struct fs {
 	const struct tree *tree;
+	struct fuse_session *session;
 	const struct session_options *options;
 	struct handles handles;
 	struct node_state *states; /* by node; guarded by states_lock but for the times */
 	pthread_mutex_t states_lock;
+	struct waiting_open *waiting; /* guarded by states_lock */
+	unsigned drops;               /* guarded by states_lock: threads at it */
+	bool stopping;                /* guarded by states_lock: start no more of them */
+	pthread_cond_t drops_done;
 	uid_t owner;
 	gid_t group;
 	struct timespec mounted;
@@ -98,6 +117,7 @@ void handles_destroy(struct handles *handles);
 int handle_open(struct handles *handles, uint64_t *ret); /* -ENFILE */
 void handle_close(struct handles *handles, uint64_t index);
 struct handle *handle_get(struct handles *handles, uint64_t index);
+struct handle *handle_use(struct handles *handles, uint64_t index); /* for a request through it */
 /* Whether thread has opened node and not used the handle yet. */
 bool handles_just_opened(struct handles *handles, uint32_t node, pid_t thread);
 
@@ -129,7 +149,17 @@ int control_open(struct fs *fs, fuse_req_t request, fuse_ino_t inode, struct han
 void control_read(fuse_req_t request, const struct handle *handle, size_t size, off_t offset);
 
 /* file.c */
-void handle_used(struct fs *fs, struct handle *handle); /* by every request through a handle */
+void open_again(struct waiting_open *waiting); /* once the pages are dropped; frees it */
+void open_done(struct waiting_open *waiting);  /* the open that had them dropped; frees it */
+
+/* drop.c */
+/* Start a thread that drops the pages that the kernel holds of waiting->node, and then answers. The
+ * state is marked as dropping already, under states_lock, which is held. -EIO when stopping, or
+ * -EAGAIN; waiting then stays the caller's.
+ */
+int drop_start_locked(struct waiting_open *waiting);
+/* Wait until no thread is at it, and start no more. */
+void drops_stop(struct fs *fs);
 void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,

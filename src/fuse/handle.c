@@ -37,7 +37,10 @@ static void handle_clear(struct handle *handle)
 	handle->node = 0;
 	handle->generation = 0;
 	handle->direct = false;
+	handle->sync = false;
+	handle->resize = false;
 	handle->counted_cached = false;
+	handle->counted_writer = false;
 	handle->counted_direct = false;
 	handle->text = NULL;
 	handle->text_size = 0;
@@ -80,6 +83,16 @@ struct handle *handle_get(struct handles *handles, uint64_t index)
 {
 	assert(index < HANDLES_MAX);
 	return &handles->slots[index];
+}
+
+struct handle *handle_use(struct handles *handles, uint64_t index)
+{
+	struct handle *handle = handle_get(handles, index);
+
+	/* Loaded first: requests come by all the time, and the line is shared by all workers. */
+	if (atomic_load(&handle->opener) != 0)
+		atomic_store(&handle->opener, 0);
+	return handle;
 }
 
 bool handles_just_opened(struct handles *handles, uint32_t node, pid_t thread)

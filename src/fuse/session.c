@@ -353,7 +353,9 @@ static int init_fs(struct session *session, const struct tree *tree)
 	fs->tree = tree;
 	fs->owner = geteuid();
 	fs->group = getegid();
+	fs->session = session->fuse;
 	pthread_mutex_init(&fs->states_lock, NULL);
+	pthread_cond_init(&fs->drops_done, NULL);
 	clock_gettime(CLOCK_REALTIME, &fs->mounted);
 	return handles_init(&fs->handles) ?: guard_install();
 }
@@ -440,6 +442,14 @@ static void raise_readahead(dev_t device)
 	fclose(setting);
 }
 
+/* A thread that waits in the kernel for a page cannot be left behind: it would keep the connection
+ * alive, and the page waits for a worker.
+ */
+static void quiesce(void *context)
+{
+	drops_stop(context);
+}
+
 static int run_loop(struct session *session)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -447,6 +457,8 @@ static int run_loop(struct session *session)
 		.session = session->fuse,
 		.mountpoint = session->mountpoint,
 		.device = session->device,
+		.quiesce = quiesce,
+		.context = &session->fs,
 	};
 	int result;
 
@@ -458,6 +470,8 @@ static int run_loop(struct session *session)
 	result = stopper_start(&stopper);
 	if (result == 0) {
 		result = fuse_session_loop_mt(session->fuse, config);
+		/* What is left of them returns, now that the connection is dead. */
+		drops_stop(&session->fs);
 		stopper_finish(&stopper);
 	}
 	fuse_loop_cfg_destroy(config);
@@ -533,6 +547,7 @@ void session_free(struct session *session)
 	if (session->fs.states) {
 		munmap(session->fs.states,
 		       (tree_node_count(session->fs.tree) + 1) * sizeof(*session->fs.states));
+		pthread_cond_destroy(&session->fs.drops_done);
 		pthread_mutex_destroy(&session->fs.states_lock);
 	}
 	free(session->mountpoint);

@@ -120,6 +120,7 @@ static void *run(void *context)
 	child = start_detach(stopper);
 	if (child > 0)
 		wait_detach(stopper, child);
+	stopper->quiesce(stopper->context);
 	end_loop(stopper);
 	return NULL;
 }

@@ -18,7 +18,9 @@
 struct stopper {
 	struct fuse_session *session;
 	const char *mountpoint;
-	dev_t device; /* of the mount; 0: not known, detach nothing */
+	dev_t device;                   /* of the mount; 0: not known, detach nothing */
+	void (*quiesce)(void *context); /* called while the workers still serve */
+	void *context;
 	pthread_t loop;
 	pthread_t thread;
 	atomic_bool finished;

@@ -248,12 +248,13 @@ is_foreground() {
 	return 1
 }
 
+# A zombie that has other threads is none yet.
 is_ended() {
-	local stat
+	local stat threads=("/proc/$1/task/"*)
 
 	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
 	stat=${stat##*) }
-	[ "${stat:0:1}" = Z ]
+	[ "${stat:0:1}" = Z ] && [ "${#threads[@]}" -eq 1 ]
 }
 
 # --- mounts in the background --------------------------------------------------------------------

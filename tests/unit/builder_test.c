@@ -280,7 +280,8 @@ static void extents_outside_their_image_are_refused(void **state)
 	add_slice(&scene, "f", "disk", 0, 10);
 	add_extent(&scene, "disk", 2 * MIB, 0);
 	assert_build_fails(
-		&scene, "disk.table:2: slice 'a': offset 0 + length 1048577 exceeds image 'disk' (1M)",
+		&scene,
+		"disk.table:2: slice 'a': offset 0 + length 1048577 exceeds image 'disk' (1M)",
 		"disk.table:3: slice 'b': offset 1M + length 1 exceeds image 'disk' (1M)",
 		"disk.table:4: slice 'c': offset 512K + length 1M exceeds image 'disk' (1M)",
 		"disk.table:5: slice 'd': offset 1048577 is past the end of image 'disk' (1M)",
@@ -356,9 +357,11 @@ static void every_slice_without_an_extent_is_reported(void **state)
 	for (int line = 1; line <= 2; line++) {
 		tree_builder_set_line(scene.builder, line);
 		assert_result(tree_builder_slice(scene.builder, line == 1 ? "a" : "b", &plain,
-						 &scene.error), 0);
+						 &scene.error),
+			      0);
 	}
-	assert_build_fails(&scene, "t:1: slice 'a': has no extent", "t:2: slice 'b': has no extent");
+	assert_build_fails(&scene, "t:1: slice 'a': has no extent",
+			   "t:2: slice 'b': has no extent");
 	scene_end(&scene);
 }
 
@@ -494,12 +497,11 @@ static void resizing_is_for_writable_tails(void **state)
 	add_slice_with(&scene, "c", &resizing_read_only, "disk", 0, EXTENT_TAIL);
 	add_slice_with(&scene, "d", &resizing, NULL, 0, 100);
 	add_slice_with(&scene, "e", &resizing, "disk", 0, EXTENT_TAIL);
-	assert_build_fails(
-		&scene,
-		"t:3: slice 'a': resize needs a writable tail slice of a regular file",
-		"t:4: slice 'b': resize needs a writable tail slice of a regular file",
-		"t:5: slice 'c': resize needs a writable tail slice of a regular file",
-		"t:6: slice 'd': resize needs a writable tail slice of a regular file");
+	assert_build_fails(&scene,
+			   "t:3: slice 'a': resize needs a writable tail slice of a regular file",
+			   "t:4: slice 'b': resize needs a writable tail slice of a regular file",
+			   "t:5: slice 'c': resize needs a writable tail slice of a regular file",
+			   "t:6: slice 'd': resize needs a writable tail slice of a regular file");
 	scene_end(&scene);
 }
 
@@ -526,8 +528,9 @@ static void read_only_mount_is_read_only_throughout(void **state)
 
 static void modes_and_owners_have_their_defaults(void **state)
 {
-	const struct slice_options own = { .has_mode = true, .mode = 0604, .has_uid = true,
-					   .uid = 7, .has_gid = true, .gid = 8 };
+	const struct slice_options own = {
+		.has_mode = true, .mode = 0604, .has_uid = true, .uid = 7, .has_gid = true, .gid = 8
+	};
 	struct scene scene;
 	const struct slice *slice;
 

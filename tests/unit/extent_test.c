@@ -58,8 +58,8 @@ static void random_model(struct model *model)
 	model->count = 0;
 	model->size = 0;
 	for (size_t i = 0; i < count; i++) {
-		struct image *image =
-			random_chance(20) ? NULL : image_number(random_below(COUNT(images)));
+		struct image *image = random_chance(20) ? NULL
+							: image_number(random_below(COUNT(images)));
 		uint64_t offset = random_below(IMAGE_SIZE + 1);
 		uint64_t length = random_chance(20) ? 0 : random_below(IMAGE_SIZE + 1 - offset);
 

@@ -158,7 +158,8 @@ static void threads_fault_side_by_side(void **state)
 		workers[i].base = base;
 		workers[i].index = i;
 		assert_int_equal(pthread_create(&workers[i].thread, NULL, copy_back_and_forth,
-						&workers[i]), 0);
+						&workers[i]),
+				 0);
 	}
 	for (unsigned i = 0; i < THREADS; i++) {
 		pthread_join(workers[i].thread, NULL);

@@ -125,16 +125,17 @@ static void good_table_survives_every_failure(void **state)
 {
 	file_resize("disk.img", 1 << 20);
 	file_resize("other.img", 1 << 20);
-	table_text = "image disk disk.img rw\n"
-		     "image other other.img\n"
-		     "slice a/b/c disk 0 4K mode=0600\n"
-		     "extent - 0 4K\n"
-		     "extent disk 100 4K\n"
-		     "slice a/b/d other 0 -\n"
-		     "slice 3 - 0 1\nslice 4 - 0 1\nslice 5 - 0 1\nslice 6 - 0 1\nslice 7 - 0 1\n"
-		     "slice 8 - 0 1\nslice 9 - 0 1\nslice 10 - 0 1\nslice 11 - 0 1\nslice 12 - 0 1\n"
-		     "slice 1 - 0 1\nslice 2 - 0 1\nslice 13 - 0 1\nslice 14 - 0 1\nslice 15 - 0 1\n"
-		     "slice 16 - 0 1\nslice 17 - 0 1\nslice 18 - 0 1\nslice 19 - 0 1\n";
+	table_text =
+		"image disk disk.img rw\n"
+		"image other other.img\n"
+		"slice a/b/c disk 0 4K mode=0600\n"
+		"extent - 0 4K\n"
+		"extent disk 100 4K\n"
+		"slice a/b/d other 0 -\n"
+		"slice 3 - 0 1\nslice 4 - 0 1\nslice 5 - 0 1\nslice 6 - 0 1\nslice 7 - 0 1\n"
+		"slice 8 - 0 1\nslice 9 - 0 1\nslice 10 - 0 1\nslice 11 - 0 1\nslice 12 - 0 1\n"
+		"slice 1 - 0 1\nslice 2 - 0 1\nslice 13 - 0 1\nslice 14 - 0 1\nslice 15 - 0 1\n"
+		"slice 16 - 0 1\nslice 17 - 0 1\nslice 18 - 0 1\nslice 19 - 0 1\n";
 	fail_each(use_table, 0);
 }
 
@@ -180,7 +181,8 @@ static int build_after_failure(struct error *error)
 			 ?: tree_builder_extent(builder, "other", 0, 5000, error)
 			 ?: result;
 	failing = -1;
-	if (tree_build(builder, &defaults, false, error, &tree) == 0 && tree_slice_count(tree) > 0) {
+	if (tree_build(builder, &defaults, false, error, &tree) == 0 &&
+	    tree_slice_count(tree) > 0) {
 		struct tree_slice slice = tree_slice_at(tree, 0);
 		uint64_t size;
 
@@ -229,8 +231,13 @@ static void specs_survive_every_failure(void **state)
 
 static int use_options(struct error *error)
 {
-	char *arguments[] = { (char *)"mmapfs", (char *)"-s", (char *)"a=@0", (char *)"-o",
-			      (char *)"ro,allow_other,fsname=x,uid=5", (char *)"mnt", NULL };
+	char *arguments[] = { (char *)"mmapfs",
+			      (char *)"-s",
+			      (char *)"a=@0",
+			      (char *)"-o",
+			      (char *)"ro,allow_other,fsname=x,uid=5",
+			      (char *)"mnt",
+			      NULL };
 	struct options options;
 	int result;
 

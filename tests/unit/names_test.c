@@ -171,10 +171,10 @@ static void hostile_names_cost_no_more_than_others(void **state)
 static void good_names_pass(void **state)
 {
 	static const char *const good[] = {
-		"a",	      "boot.img", "data/a",	  "a/b/c/d",	"...",	     "..a",
-		".a",	      "a.",	  ".mmapfsx",	  "a/.mmapfs",	".mmapf",    " ",
-		"a b",	      "\n",	  "\\",		  "#",		"-",	     "\x7f",
-		"\xff\xfe",   "na\xc3\xafve", "*?[",	  "a/.../b",	"~",	     "=@+,",
+		"a",        "boot.img",     "data/a",   "a/b/c/d",   "...",    "..a",
+		".a",       "a.",           ".mmapfsx", "a/.mmapfs", ".mmapf", " ",
+		"a b",      "\n",           "\\",       "#",         "-",      "\x7f",
+		"\xff\xfe", "na\xc3\xafve", "*?[",      "a/.../b",   "~",      "=@+,",
 	};
 
 	for (size_t i = 0; i < COUNT(good); i++)

@@ -28,8 +28,8 @@ static void parse_list(struct parsed *parsed, const char *const *arguments)
 		parsed->arguments[parsed->count] = strdup(arguments[parsed->count]);
 	}
 	optind = 0; /* glibc: begin anew */
-	parsed->result = options_parse(parsed->count, parsed->arguments, &parsed->options,
-				       &parsed->error);
+	parsed->result =
+		options_parse(parsed->count, parsed->arguments, &parsed->options, &parsed->error);
 }
 
 static void parsed_clear(struct parsed *parsed)
@@ -276,7 +276,8 @@ static void mount_options_are_a_comma_list(void **state)
 {
 	struct parsed parsed;
 
-	parse_good(&parsed, "-o", "ro,uid=7,gid=8,mode=0604,cache=none,xattr,lock=off,table", "a", "b");
+	parse_good(&parsed, "-o", "ro,uid=7,gid=8,mode=0604,cache=none,xattr,lock=off,table", "a",
+		   "b");
 	assert_true(parsed.options.read_only);
 	assert_int_equal(parsed.options.uid, 7);
 	assert_int_equal(parsed.options.gid, 8);
@@ -476,10 +477,22 @@ static char *printed(void (*print)(FILE *out))
 static void help_names_every_option_in_80_columns(void **state)
 {
 	static const char *const wanted[] = {
-		"-s, --slice SLICE", "-t, --table FILE", "-o, --options LIST", "-f, --foreground",
-		"-d, --debug",	     "-j, --json",	 "-h, --help",	       "-V, --version",
-		"uid=N",	     "gid=N",		 "mode=OCTAL",	       "cache=MODE",
-		"lock=on|off",	     "allow_other",	 "xattr",	       "_netdev",
+		"-s, --slice SLICE",
+		"-t, --table FILE",
+		"-o, --options LIST",
+		"-f, --foreground",
+		"-d, --debug",
+		"-j, --json",
+		"-h, --help",
+		"-V, --version",
+		"uid=N",
+		"gid=N",
+		"mode=OCTAL",
+		"cache=MODE",
+		"lock=on|off",
+		"allow_other",
+		"xattr",
+		"_netdev",
 	};
 	char *help = printed(options_print_help);
 

@@ -63,14 +63,16 @@ static const struct accepted accepted[] = {
 };
 
 static const char *const garbled[] = {
-	"",	   " ",	       " 1",	  "1 ",	    "1 K",     "\t1",	   "1\n",   "-1",
-	"--1",	   "+1",       "-0",	  "1-",	    "1.5",     "1,5",	   "1.5G",  "1_000",
-	"K",	   "KiB",      "s",	  "0x",	    "0xg",     "0xs",	   "x10",   "0X10",
-	"0x-1",	   "-0x1",     "1k",	  "1m",	    "1g",      "1S",	   "1b",    "1B",
-	"1kb",	   "1Kb",      "1kB",	  "1kiB",   "1Ki",     "1iB",	   "1KIB",  "1Kib",
-	"1KiBs",   "1KiBB",    "1KK",	  "1KM",    "1sK",     "1Z",	   "1Y",    "1e3",
-	"1K1",	   "0b1",      "1h",	  "\xc2\xb9", "ten",   "99999999999999999999Q",
-	"1\xff",   "\xff",
+	"",      " ",    " 1",   "1 ",       "1 K",   "\t1",
+	"1\n",   "-1",   "--1",  "+1",       "-0",    "1-",
+	"1.5",   "1,5",  "1.5G", "1_000",    "K",     "KiB",
+	"s",     "0x",   "0xg",  "0xs",      "x10",   "0X10",
+	"0x-1",  "-0x1", "1k",   "1m",       "1g",    "1S",
+	"1b",    "1B",   "1kb",  "1Kb",      "1kB",   "1kiB",
+	"1Ki",   "1iB",  "1KIB", "1Kib",     "1KiBs", "1KiBB",
+	"1KK",   "1KM",  "1sK",  "1Z",       "1Y",    "1e3",
+	"1K1",   "0b1",  "1h",   "\xc2\xb9", "ten",   "99999999999999999999Q",
+	"1\xff", "\xff",
 };
 
 static int parse(const char *text, uint64_t *ret)
@@ -148,16 +150,26 @@ struct suffix {
 };
 
 static const struct suffix suffixes[] = {
-	{ "", 1 },		      { "s", 512 },
-	{ "K", KIB },		      { "M", MIB },
-	{ "G", GIB },		      { "T", TIB },
-	{ "P", PIB },		      { "E", EIB },
-	{ "KiB", KIB },		      { "MiB", MIB },
-	{ "GiB", GIB },		      { "TiB", TIB },
-	{ "PiB", PIB },		      { "EiB", EIB },
-	{ "KB", 1000ULL },	      { "MB", 1000000ULL },
-	{ "GB", 1000000000ULL },      { "TB", 1000000000000ULL },
-	{ "PB", 1000000000000000ULL }, { "EB", 1000000000000000000ULL },
+	{ "", 1 },
+	{ "s", 512 },
+	{ "K", KIB },
+	{ "M", MIB },
+	{ "G", GIB },
+	{ "T", TIB },
+	{ "P", PIB },
+	{ "E", EIB },
+	{ "KiB", KIB },
+	{ "MiB", MIB },
+	{ "GiB", GIB },
+	{ "TiB", TIB },
+	{ "PiB", PIB },
+	{ "EiB", EIB },
+	{ "KB", 1000ULL },
+	{ "MB", 1000000ULL },
+	{ "GB", 1000000000ULL },
+	{ "TB", 1000000000000ULL },
+	{ "PB", 1000000000000000ULL },
+	{ "EB", 1000000000000000000ULL },
 };
 
 static void each_suffix_ends_at_the_limit(void **state)
@@ -226,7 +238,8 @@ static void random_texts_parse_by_the_grammar(void **state)
 			strcat(text, suffixes[random_below(COUNT(suffixes))].text);
 		result = parse(text, &size);
 		if (result != parse_by_table(text, &wanted) || (result == 0 && size != wanted))
-			fail_msg("'%s': %d, %" PRIu64 ", wanted %" PRIu64, text, result, size, wanted);
+			fail_msg("'%s': %d, %" PRIu64 ", wanted %" PRIu64, text, result, size,
+				 wanted);
 	}
 }
 

@@ -20,12 +20,13 @@
 static struct {
 	unsigned interruptions;
 	size_t at_most; /* 0: no limit */
-	bool full;	/* only room bytes are taken */
+	bool full;      /* only room bytes are taken */
 	size_t room;
 	int error; /* errno, when full or for calls that take no bytes */
 	/* fstat(2) says so many times that the file has this size. */
 	unsigned lies;
 	uint64_t lie;
+	bool blind; /* fstat(2) fails */
 } faults;
 
 static unsigned calls; /* of the functions below, but fstat(2) */
@@ -127,6 +128,10 @@ int __wrap_fstat64(int fd, struct stat *status)
 {
 	int result = __real_fstat64(fd, status);
 
+	if (faults.blind) {
+		errno = EIO;
+		return -1;
+	}
 	if (faults.lies > 0) {
 		faults.lies--;
 		status->st_size = faults.lie;
@@ -295,6 +300,34 @@ static void page_lost_during_the_read_is_an_error(void **state)
 	image_unref(image);
 }
 
+static void image_of_unknown_size_is_an_error(void **state)
+{
+	struct image *image = fresh_image("image", 10000);
+	struct made fixed;
+	struct made tail;
+	size_t done = LEFT_ALONE;
+	uint64_t size = LEFT_ALONE;
+	char buf[100];
+
+	make(&fixed, true, RANGE(image, 0, 5000));
+	make(&tail, true, TAIL(image, 0));
+	tail.slice.resize = true;
+	faults.blind = true;
+	assert_result(slice_size(&tail.slice, &size), -EIO);
+	assert_result(slice_read(&fixed.slice, 0, buf, 100, true, &done), -EIO);
+	assert_result(slice_read(&tail.slice, 0, buf, 100, true, &done), -EIO);
+	assert_result(write_some(&fixed, 0, 100, &done), -EIO);
+	assert_result(write_some(&tail, 0, 100, &done), -EIO);
+	assert_result(slice_append(&tail.slice, buf, 100, &done), -EIO);
+	assert_result(slice_allocate(&fixed.slice, 0, 0, 100), -EIO);
+	assert_result(slice_copy(&fixed.slice, 0, &tail.slice, 0, 100, &done), -EIO);
+	assert_result(slice_seek(&tail.slice, 0, SEEK_DATA, &size), -EIO);
+	assert_int_equal(done, LEFT_ALONE);
+	assert_int_equal(size, LEFT_ALONE);
+	assert_int_equal(calls, 0);
+	image_unref(image);
+}
+
 /* --- appending, resizing, allocating --- */
 
 static void append_is_repeated_when_interrupted(void **state)
@@ -343,6 +376,18 @@ static void allocation_is_repeated_when_interrupted(void **state)
 	assert_int_equal(calls, 4);
 	faults.error = ENOSPC;
 	assert_result(slice_allocate(&made.slice, 0, 0, 5000), -ENOSPC);
+	image_unref(image);
+}
+
+static void allocation_never_moves_the_end_of_a_shrunken_image(void **state)
+{
+	const size_t page = (size_t)1 << page_shift();
+	struct made made;
+	struct image *image = new_lying_image(&made, 1000);
+
+	assert_result(slice_allocate(&made.slice, 0, 0, 4 * page), 0);
+	faults.lies = 0;
+	assert_int_equal(file_size("image"), page);
 	image_unref(image);
 }
 
@@ -440,7 +485,8 @@ static void file_system_without_locks_is_served(void **state)
 	assert_null(image);
 }
 
-#define fault_test(function) cmocka_unit_test_setup_teardown(function, without_faults, scratch_leave)
+#define fault_test(function)                                                                       \
+	cmocka_unit_test_setup_teardown(function, without_faults, scratch_leave)
 
 int main(void)
 {
@@ -452,9 +498,11 @@ int main(void)
 		fault_test(fault_in_a_hot_page_gets_its_errno_from_pwrite),
 		fault_test(hot_page_lost_during_the_write_is_not_regrown),
 		fault_test(page_lost_during_the_read_is_an_error),
+		fault_test(image_of_unknown_size_is_an_error),
 		fault_test(append_is_repeated_when_interrupted),
 		fault_test(resize_is_repeated_when_interrupted),
 		fault_test(allocation_is_repeated_when_interrupted),
+		fault_test(allocation_never_moves_the_end_of_a_shrunken_image),
 		fault_test(what_the_image_cannot_do_is_not_supported),
 		fault_test(copy_is_done_by_hand_where_the_kernel_will_not),
 		fault_test(copy_goes_on_where_the_kernel_stops),

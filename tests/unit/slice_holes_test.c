@@ -35,7 +35,8 @@ static bool *data_map(const struct made *made, uint64_t size)
 		assert_result(image_size(extent->image, &held), 0);
 		for (uint64_t j = 0; j < length;) {
 			uint64_t offset = extent->offset + j;
-			off_t next = offset < held ? lseek(extent->image->fd, offset, SEEK_DATA) : 0;
+			off_t next = offset < held ? lseek(extent->image->fd, offset, SEEK_DATA)
+						   : 0;
 			bool here = offset >= held || next == (off_t)offset;
 			uint64_t run = length - j;
 
@@ -120,7 +121,9 @@ static void seek_and_blocks_agree_with_the_images(void **state)
 			uint64_t offset = random_below(500 * KIB);
 
 			extents[j] = (struct extent){
-				.image = random_chance(20) ? NULL : random_chance(50) ? a : b,
+				.image = random_chance(20)   ? NULL
+					 : random_chance(50) ? a
+							     : b,
 				.offset = offset,
 				.length = random_chance(20) ? 0 : random_below(512 * KIB - offset),
 			};
@@ -295,6 +298,19 @@ static void punching_frees_what_it_covers(void **state)
 	image_unref(image);
 }
 
+static void punched_pages_are_cold(void **state)
+{
+	struct image *image = new_image("image", MIB);
+	struct made made;
+
+	make(&made, true, RANGE(image, 0, MIB));
+	assert_writes(&made, 500000, "x", 1);
+	assert_true(map_is_hot(&image->map, 500000, 1));
+	assert_result(slice_allocate(&made.slice, PUNCH, 400000, 200000), 0);
+	assert_false(map_is_hot(&image->map, 500000, 1));
+	image_unref(image);
+}
+
 static void zeroing_a_range_zeroes_it(void **state)
 {
 	struct image *image = new_image("image", 300000);
@@ -438,6 +454,7 @@ int main(void)
 		scratch_test(blocks_of_a_fragmented_slice_are_bounded),
 		scratch_test(punching_zeroes_the_slice_and_nothing_around_it),
 		scratch_test(punching_frees_what_it_covers),
+		scratch_test(punched_pages_are_cold),
 		scratch_test(zeroing_a_range_zeroes_it),
 		scratch_test(allocating_keeps_the_bytes_and_gives_them_blocks),
 		scratch_test(modes_that_move_bytes_are_refused),

@@ -30,7 +30,8 @@ static void assert_read_fails(const struct made *made, uint64_t offset, size_t s
 	assert_non_null(buf);
 	assert_result(slice_read(&made->slice, offset, buf, size, partial, &got), error);
 	assert_result(slice_read_map(&made->slice, offset, size, partial, ranges, EXTENTS_MAX,
-				     &count, &got), error);
+				     &count, &got),
+		      error);
 	assert_int_equal(got, LEFT_ALONE);
 	assert_int_equal(count, 42);
 	free(buf);
@@ -51,7 +52,8 @@ static void assert_read_size(const struct made *made, uint64_t offset, size_t si
 	assert_int_equal(got, wanted);
 	got = LEFT_ALONE;
 	assert_result(slice_read_map(&made->slice, offset, size, partial, ranges, EXTENTS_MAX,
-				     &count, &got), 0);
+				     &count, &got),
+		      0);
 	assert_int_equal(got, wanted);
 	for (int i = 0; i < count; i++)
 		sum += ranges[i].iov_len;
@@ -308,17 +310,18 @@ static void *read_on(void *context)
 	struct reader *reader = context;
 	char *buf = malloc(CHANGING_SIZE);
 
-	while (!atomic_load(reader->stop)) {
+	do {
 		size_t got = 0;
 		int result = slice_read(&reader->made->slice, 0, buf, CHANGING_SIZE, false, &got);
 
 		if (result == -EIO)
 			reader->lost++;
-		else if (result == 0 && got == CHANGING_SIZE && memcmp(buf, reader->bytes, 1000) == 0)
+		else if (result == 0 && got == CHANGING_SIZE &&
+			 memcmp(buf, reader->bytes, 1000) == 0)
 			reader->good++;
 		else
 			reader->wrong++;
-	}
+	} while (!atomic_load(reader->stop));
 	free(buf);
 	return NULL;
 }

@@ -70,7 +70,8 @@ char *slice_expect(const struct made *made, size_t *ret_size)
 
 		if (extent->image)
 			assert_int_equal(pread(extent->image->fd, bytes + at, length,
-					       extent->offset), length);
+					       extent->offset),
+					 length);
 		at += length;
 	}
 	*ret_size = size;
@@ -89,7 +90,8 @@ static void read_by_map(const struct slice *slice, uint64_t offset, char *buf, s
 
 	assert_true(fd >= 0);
 	assert_result(slice_read_map(slice, offset, size, false, ranges, RANGES_MAX, &count,
-				     ret_size), 0);
+				     ret_size),
+		      0);
 	assert_in_range(count, 0, RANGES_MAX);
 	assert_int_equal(writev(fd, ranges, count), *ret_size);
 	assert_int_equal(pread(fd, buf, size, 0), *ret_size);

@@ -15,7 +15,10 @@ struct made {
 	struct extent extents[EXTENTS_MAX];
 };
 
-#define RANGE(from, at, bytes) { .image = (from), .offset = (at), .length = (bytes) }
+#define RANGE(from, at, bytes)                                                                     \
+	{                                                                                          \
+		.image = (from), .offset = (at), .length = (bytes)                                 \
+	}
 #define TAIL(from, at) RANGE(from, at, EXTENT_TAIL)
 #define ZEROS(bytes) RANGE(NULL, 0, bytes)
 

@@ -96,8 +96,7 @@ static void image_ends_at_the_last_at_sign(void **state)
 	file_resize("we@ird", MIB);
 	file_resize("a@0+1", MIB);
 	file_resize("with,comma +1", MIB);
-	read_good(&scene, NULL,
-		  SPECS("x=we@ird@5+1", "y@z=a@0+1@7+2", "w=with,comma +1@3+4,ro"));
+	read_good(&scene, NULL, SPECS("x=we@ird@5+1", "y@z=a@0+1@7+2", "w=with,comma +1@3+4,ro"));
 	assert_slice(&scene, "x", "we@ird", 5, 1);
 	assert_slice(&scene, "y@z", "a@0+1", 7, 2);
 	assert_slice(&scene, "w", "with,comma +1", 3, 4);
@@ -137,8 +136,8 @@ static void image_may_be_left_out(void **state)
 
 static void missing_parts_are_refused(void **state)
 {
-	static const char *const specs[] = { "",     "a",	 "=",	 "@",	    "a@0+1", "@0",
-					     "a=b",  "a=b,ro",	 "a=0+1", "a@b=c",  "+1" };
+	static const char *const specs[] = { "",    "a",      "=",     "@",     "a@0+1", "@0",
+					     "a=b", "a=b,ro", "a=0+1", "a@b=c", "+1" };
 
 	for (size_t i = 0; i < COUNT(specs); i++) {
 		char wanted[100];
@@ -163,8 +162,7 @@ static void bad_sizes_are_refused(void **state)
 
 static void everything_wrong_with_one_is_said_at_once(void **state)
 {
-	assert_refused("a=@x+y,rx,mode=9",
-		       "slice 'a=@x+y,rx,mode=9': offset 'x' is not a size",
+	assert_refused("a=@x+y,rx,mode=9", "slice 'a=@x+y,rx,mode=9': offset 'x' is not a size",
 		       "slice 'a=@x+y,rx,mode=9': length 'y' is not a size",
 		       "slice 'a=@x+y,rx,mode=9': unknown slice option 'rx'",
 		       "slice 'a=@x+y,rx,mode=9': slice option 'mode=9': bad value",
@@ -287,9 +285,9 @@ static void whole_image_needs_a_name_for_its_slice(void **state)
 
 static void random_specs_do_no_harm(void **state)
 {
-	static const char *const words[] = { "a",  "=",	 "@",	"+", ",",  "0",	   "1M", "ro",
-					     "rw", "-",	 "/",	".", "\n", "mode", "x",	 "disk.img",
-					     "#",  "\\", "\xff" };
+	static const char *const words[] = { "a",  "=",        "@", "+",  ",",   "0",  "1M",
+					     "ro", "rw",       "-", "/",  ".",   "\n", "mode",
+					     "x",  "disk.img", "#", "\\", "\xff" };
 
 	random_begin();
 	file_resize("disk.img", MIB);

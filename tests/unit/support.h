@@ -30,8 +30,8 @@ void assert_result_(int64_t result, int64_t wanted, const char *call, const char
 	assert_messages_((error), (const char *const[]){ __VA_ARGS__, NULL }, __FILE__, __LINE__)
 void assert_messages_(struct error *error, const char *const *wanted, const char *file, int line);
 
-#define assert_no_messages(error) assert_messages_((error), &(const char *){ NULL }, __FILE__,     \
-						   __LINE__)
+#define assert_no_messages(error)                                                                  \
+	assert_messages_((error), &(const char *){ NULL }, __FILE__, __LINE__)
 
 /* Random numbers, the same again when MMAPFS_SEED gives the number that was printed. */
 void random_begin(void);

@@ -62,7 +62,8 @@ static void assert_extent(const struct scene *scene, const char *name, size_t in
 	}
 	assert_non_null(extent->image);
 	assert_string_equal(
-		tree_image_at(scene->tree, tree_image_index(scene->tree, extent->image)).name, image);
+		tree_image_at(scene->tree, tree_image_index(scene->tree, extent->image)).name,
+		image);
 }
 
 /* --- good tables --- */
@@ -73,17 +74,18 @@ static void example_of_the_manual_is_understood(void **state)
 
 	file_resize("disk.img", 1600 * MIB);
 	file_resize("fw.bin", MIB);
-	read_good(&scene,
-		  "# two images\n"
-		  "image   disk       disk.img            rw\n"
-		  "image   firmware   fw.bin              ro\n"
-		  "\n"
-		  "slice   boot.img   disk      1M   512M ro\n"
-		  "slice   data/a     disk    513M     1G rw,mode=0640\n"
-		  "slice   joined     disk      0      4K ro\n"
-		  "extent             firmware  64K    4K           # goes on with the slice above\n"
-		  "extent             -           0    4K\n"
-		  "slice   rest       disk   1537M      -           # '-' : to the end of the image\n");
+	read_good(
+		&scene,
+		"# two images\n"
+		"image   disk       disk.img            rw\n"
+		"image   firmware   fw.bin              ro\n"
+		"\n"
+		"slice   boot.img   disk      1M   512M ro\n"
+		"slice   data/a     disk    513M     1G rw,mode=0640\n"
+		"slice   joined     disk      0      4K ro\n"
+		"extent             firmware  64K    4K           # goes on with the slice above\n"
+		"extent             -           0    4K\n"
+		"slice   rest       disk   1537M      -           # '-' : to the end of the image\n");
 	assert_int_equal(tree_slice_count(scene.tree), 4);
 	assert_extent(&scene, "boot.img", 0, "disk", MIB, 512 * MIB);
 	assert_extent(&scene, "data/a", 0, "disk", 513 * MIB, 1024 * MIB);
@@ -163,8 +165,8 @@ static void octal_escapes_are_bytes(void **state)
 
 static void what_is_no_escape_is_as_it_is(void **state)
 {
-	static const char *const names[] = { "a\\", "a\\n",	"\\04",	  "\\08x", "\\400",
-					     "\\777", "\\4",	"\\x41",  "\\\\",  "a\\04" };
+	static const char *const names[] = { "a\\",   "a\\n", "\\04",  "\\08x", "\\400",
+					     "\\777", "\\4",  "\\x41", "\\\\",  "a\\04" };
 	struct scene scene;
 	char text[64];
 
@@ -212,16 +214,15 @@ static void options_are_a_comma_list(void **state)
 
 static void relative_paths_start_from_the_folder(void **state)
 {
-	const char *text = "image a disk.img\nimage b ../other.img\nimage c /dev/null/x\n";
-	char folder[] = "folder";
+	static const char text[] = "image a disk.img\nimage b ../other.img\n";
 	char *resolved;
 	struct scene scene;
 
-	assert_return_code(mkdir(folder, 0755), errno);
+	assert_return_code(mkdir("folder", 0755), errno);
 	file_resize("folder/disk.img", MIB);
 	file_resize("other.img", MIB);
 	scene_begin(&scene, "t");
-	assert_result(read_bytes(&scene, folder, text, strcspn(text, "c") - 6), 0);
+	assert_result(read_bytes(&scene, "folder", text, strlen(text)), 0);
 	build_tree(&scene);
 	resolved = realpath("folder/disk.img", NULL);
 	assert_string_equal(tree_image_at(scene.tree, 0).path, resolved);
@@ -230,7 +231,6 @@ static void relative_paths_start_from_the_folder(void **state)
 	assert_string_equal(tree_image_at(scene.tree, 1).path, resolved);
 	free(resolved);
 	scene_end(&scene);
-	assert_return_code(unlink("folder/disk.img"), errno);
 }
 
 static void missing_image_is_named_with_its_folder(void **state)
@@ -240,8 +240,7 @@ static void missing_image_is_named_with_its_folder(void **state)
 
 	scene_begin(&scene, "t");
 	assert_result(read_bytes(&scene, "/no/folder", text, strlen(text)), 0);
-	assert_build_fails(&scene,
-			   "t:1: image 'a': /no/folder/x.img: No such file or directory",
+	assert_build_fails(&scene, "t:1: image 'a': /no/folder/x.img: No such file or directory",
 			   "t:2: image 'b': /no/such.img: No such file or directory");
 	scene_end(&scene);
 }
@@ -262,8 +261,7 @@ static void lines_want_their_columns(void **state)
 			    "t:2: extent wants IMAGE OFFSET LENGTH|-",
 			    "t:3: extent wants IMAGE OFFSET LENGTH|-",
 			    "t:4: extent wants IMAGE OFFSET LENGTH|-");
-	assert_text_refused("slice a b c d e f g h\n",
-			    "t:1: too many columns");
+	assert_text_refused("slice a b c d e f g h\n", "t:1: too many columns");
 }
 
 static void unknown_entries_are_refused(void **state)
@@ -300,11 +298,11 @@ static void bad_options_are_refused(void **state)
 			    "t:1: slice option 'mode=-1': bad value",
 			    "t:1: slice option 'mode=+1': bad value",
 			    "t:1: slice option 'mode=0x1': bad value");
-	assert_text_refused("slice a - 0 1 uid=root,gid=-1,uid=4294967295,gid=99999999999999999999\n",
-			    "t:1: slice option 'uid=root': bad value",
-			    "t:1: slice option 'gid=-1': bad value",
-			    "t:1: slice option 'uid=4294967295': bad value",
-			    "t:1: slice option 'gid=99999999999999999999': bad value");
+	assert_text_refused(
+		"slice a - 0 1 uid=root,gid=-1,uid=4294967295,gid=99999999999999999999\n",
+		"t:1: slice option 'uid=root': bad value", "t:1: slice option 'gid=-1': bad value",
+		"t:1: slice option 'uid=4294967295': bad value",
+		"t:1: slice option 'gid=99999999999999999999': bad value");
 }
 
 static void extent_needs_a_slice_right_before_it(void **state)
@@ -455,12 +453,13 @@ static void random_bytes_are_refused(void **state)
 static size_t make_likely_noise(char *noise, size_t size)
 {
 	static const char *const words[] = {
-		"image ",  "slice ",  "extent ", "layout ", "\n",    "\n",	  "\nslice ",
-		"\nslice ", "\nextent ", "\nimage ", "- ",  "- ",    "0 ",	  "1M ",
-		"4K ",	   "0x10 ",   "-1 ",	 "9E ",	    "a ",    "b ",	  "c/d ",
-		"/ ",	   ".. ",     "disk ",	 "rw",	    "ro,",   "mode=0640,", "uid=",
-		"resize",  "\\040",   "\\000",	 "\\",	    "#",     "\r",	  "\t",
-		"\xff",	   "\x01",    "=",	 "@",	    "disk.img ",
+		"image ",   "slice ",   "extent ",    "layout ",   "\n",     "\n",
+		"\nslice ", "\nslice ", "\nextent ",  "\nimage ",  "- ",     "- ",
+		"0 ",       "1M ",      "4K ",        "0x10 ",     "-1 ",    "9E ",
+		"a ",       "b ",       "c/d ",       "/ ",        ".. ",    "disk ",
+		"rw",       "ro,",      "mode=0640,", "uid=",      "resize", "\\040",
+		"\\000",    "\\",       "#",          "\r",        "\t",     "\xff",
+		"\x01",     "=",        "@",          "disk.img ",
 	};
 	size_t length = 0;
 
@@ -526,7 +525,8 @@ static void damaged_tables_do_no_harm(void **state)
 		scene_begin(&scene, "t");
 		if (read_bytes(&scene, ".", text, sizeof(good) - 1) < 0)
 			assert_true(scene.error.count > 0);
-		if (tree_build(scene.builder, &scene.defaults, true, &scene.error, &scene.tree) == 0)
+		if (tree_build(scene.builder, &scene.defaults, true, &scene.error, &scene.tree) ==
+		    0)
 			assert_int_equal(scene.error.count, 0);
 		else
 			assert_true(scene.error.count > 0);

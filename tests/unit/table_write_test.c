@@ -95,9 +95,14 @@ static void assert_round_trip(const struct scene *scene)
 
 static void table_is_written_in_columns(void **state)
 {
-	const struct slice_options options = { .access = IMAGE_ACCESS_RW, .resize = true,
-					       .has_mode = true, .mode = 0600, .has_uid = true,
-					       .uid = 7, .has_gid = true, .gid = 8 };
+	const struct slice_options options = { .access = IMAGE_ACCESS_RW,
+					       .resize = true,
+					       .has_mode = true,
+					       .mode = 0600,
+					       .has_uid = true,
+					       .uid = 7,
+					       .has_gid = true,
+					       .gid = 8 };
 	char *folder = realpath(".", NULL);
 	char wanted[2000];
 	struct scene scene;
@@ -142,8 +147,7 @@ static void special_bytes_are_escaped(void **state)
 	assert_non_null(out);
 	table_write_escaped("a b#c\\d\t\n\x01\x1f\x7f\x80\xff\xc3\xa9/-", out);
 	text = stream_text(out);
-	assert_string_equal(text,
-			    "a\\040b\\043c\\134d\\011\\012\\001\\037\\177\x80\xff\xc3\xa9/-");
+	assert_string_equal(text, "a\\040b\\043c\\134d\\011\\012\\001\\037\\177\x80\xff\xc3\xa9/-");
 	free(text);
 	fclose(out);
 }
@@ -168,7 +172,8 @@ static void failing_stream_is_an_error(void **state)
 /* Any bytes but NUL and '/', and no '.' in front; mostly those that need care. */
 static size_t random_name(char *name, size_t most)
 {
-	static const char special[] = " \t\n\r\v\f#\\\"'=,@-~*?\x01\x1f\x7f\x80\xff\xc3\xa9" "0123abc";
+	static const char special[] = " \t\n\r\v\f#\\\"'=,@-~*?\x01\x1f\x7f\x80\xff\xc3\xa9"
+				      "0123abc";
 	size_t length = 1 + random_below(random_chance(10) ? most : 12);
 
 	for (size_t i = 0; i < length; i++) {
@@ -237,8 +242,8 @@ static void random_slices(struct scene *scene, const struct random_image *images
 		sprintf(name + length, "%zu", i);
 		random_options(&options);
 		for (size_t j = 0; j < extents; j++) {
-			const char *image = random_chance(20) ? NULL
-							      : images[random_below(image_count)].name;
+			const char *image =
+				random_chance(20) ? NULL : images[random_below(image_count)].name;
 			uint64_t offset = random_below(MIB);
 			uint64_t size = random_below(MIB - offset + 1);
 
@@ -246,7 +251,8 @@ static void random_slices(struct scene *scene, const struct random_image *images
 				size = EXTENT_TAIL;
 			assert_result(j == 0 ? add_slice_with(scene, name, &options, image, offset,
 							      size)
-					     : add_extent(scene, image, offset, size), 0);
+					     : add_extent(scene, image, offset, size),
+				      0);
 		}
 	}
 }
@@ -336,7 +342,8 @@ static void resizable_empty_image_reads_back(void **state)
 		add_image(&scene, "a", path, IMAGE_ACCESS_AUTO);
 		add_slice_with(&scene, "x", &resizing, "a", 0, EXTENT_TAIL);
 		/* Whatever can be mounted can be written and mounted again. */
-		if (tree_build(scene.builder, &scene.defaults, true, &scene.error, &scene.tree) == 0)
+		if (tree_build(scene.builder, &scene.defaults, true, &scene.error, &scene.tree) ==
+		    0)
 			assert_round_trip(&scene);
 		scene_end(&scene);
 	}

@@ -25,9 +25,9 @@ static bool conflict(const char *a, const char *b)
 static void random_paths(struct paths *paths)
 {
 	static const char *const components[] = {
-		"a", "b",   "aa",    "a!",   "a.",    "a-b",  "A", " ",	      "#",
-		"~", "\\",  "\x01",  "\x7f", "\xff",  "\x80", "z", "\xc3\xa9", "a\n",
-		"0", "...", ".x",    "*",    "a\xff", "a\x01",
+		"a",        "b",   "aa", "a!",   "a.",   "a-b",  "A",     " ",
+		"#",        "~",   "\\", "\x01", "\x7f", "\xff", "\x80",  "z",
+		"\xc3\xa9", "a\n", "0",  "...",  ".x",   "*",    "a\xff", "a\x01",
 	};
 	size_t wanted = 1 + random_below(PATHS_MAX);
 

@@ -39,7 +39,8 @@ void build_tree(struct scene *scene);
 #define assert_build_fails(scene, ...)                                                             \
 	do {                                                                                       \
 		assert_result(tree_build((scene)->builder, &(scene)->defaults, (scene)->inspect,   \
-					 &(scene)->error, &(scene)->tree), -EINVAL);               \
+					 &(scene)->error, &(scene)->tree),                         \
+			      -EINVAL);                                                            \
 		assert_null((scene)->tree);                                                        \
 		assert_messages(&(scene)->error, __VA_ARGS__);                                     \
 	} while (0)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Which Debian packages each command needs, and the one way to get them. Sourced.
+# shellcheck disable=SC2034 # the lists are for the scripts that source this file
+
+packages_build=(gcc libc6-dev libfuse3-dev libjansson-dev libmount-dev meson pkg-config)
+packages_demo=("${packages_build[@]}" e2fsprogs fdisk fuse3 python3)
+packages_quick=("${packages_demo[@]}" attr bats dosfstools file fio fuse2fs libcmocka-dev
+	libnbd-bin libsystemd-dev nbdkit qemu-system-common qemu-utils rsync sqlite3 xfsprogs)
+packages_check=("${packages_quick[@]}" bsdextrautils clang clang-format clang-tidy cppcheck
+	libclang-rt-dev llvm man-db mandoc shellcheck)
+packages_bench=("${packages_build[@]}" fio fuse3 libnbd-bin nbdkit python3 qemu-system-common)
+
+# packages_install PACKAGE...: install those that are missing; touch nothing when none is.
+packages_install() {
+	local package missing=() sudo=()
+
+	if ! command -v dpkg-query >/dev/null; then
+		echo "not a Debian system; these packages, or their like, are needed: $*" >&2
+		return 0
+	fi
+	for package; do
+		case $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) in
+		installed*) ;;
+		*) missing+=("$package") ;;
+		esac
+	done
+	if ((${#missing[@]} == 0)); then
+		return 0
+	fi
+	if ((EUID != 0)); then
+		if ! sudo -n true 2>/dev/null; then
+			echo "packages are missing; please run:" >&2
+			echo "  sudo apt-get install ${missing[*]}" >&2
+			return 1
+		fi
+		sudo=(sudo -n)
+	fi
+
+	echo "installing ${missing[*]}"
+	local said get=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq
+		-o DPkg::Lock::Timeout=300)
+	local install=("${get[@]}" install -y --no-install-recommends "${missing[@]}")
+	# Without package lists, or with old ones, the first try fails.
+	said=$("${install[@]}" </dev/null 2>&1) || said=$({
+		"${get[@]}" update && "${install[@]}"
+	} </dev/null 2>&1) || {
+		printf '%s\n' "$said" >&2
+		return 1
+	}
+}
