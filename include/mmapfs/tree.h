@@ -100,6 +100,9 @@ bool tree_is_directory(const struct tree *tree, uint32_t node);
 uint32_t tree_parent(const struct tree *tree, uint32_t node);           /* the root's is the root */
 const struct slice *tree_slice(const struct tree *tree, uint32_t node); /* NULL: a directory */
 
+/* The whole name of a file's slice, "data/a". NULL: a directory. */
+const char *tree_slice_name(const struct tree *tree, uint32_t node);
+
 /* The entry of directory that is called name: its node, 0 if there is none. */
 uint32_t tree_lookup(const struct tree *tree, uint32_t directory, const char *name);
 

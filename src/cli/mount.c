@@ -19,6 +19,8 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #ifdef HAVE_SYSTEMD
@@ -49,12 +51,22 @@ static int remove_dead_mount(const char *mountpoint)
 	return 0;
 }
 
+static int check_not_mounted(const char *argument, const char *path)
+{
+	struct mount mount;
+
+	if (mount_find(path, &mount) < 0)
+		return 0;
+	complain("mountpoint '%s': is busy: %s is mounted there already", argument,
+		 mount.is_mmapfs ? "an mmapfs" : "another file system");
+	return EXIT_FAILED;
+}
+
 /* The mountpoint's resolved path, the caller's, once it is fit to be mounted on. */
 static int check_mountpoint(const char *argument, char **ret)
 {
 	_cleanup_(cleanup_free) char *path = mount_resolve(argument);
 	struct statvfs alive; /* unlike stat(2) never answered from a cache */
-	struct mount mount;
 	struct stat status;
 	int result;
 
@@ -75,11 +87,9 @@ static int check_mountpoint(const char *argument, char **ret)
 		complain("mountpoint '/': is the root directory");
 		return EXIT_FAILED;
 	}
-	if (mount_find(path, &mount) == 0) {
-		complain("mountpoint '%s': is busy: %s is mounted there already", argument,
-			 mount.is_mmapfs ? "an mmapfs" : "another file system");
-		return EXIT_FAILED;
-	}
+	result = check_not_mounted(argument, path);
+	if (result != 0)
+		return result;
 	if (access(path, W_OK) < 0) {
 		complain("mountpoint '%s': you must be able to write to it", argument);
 		return EXIT_FAILED;
@@ -140,6 +150,27 @@ static void on_ready(void *context)
 		become_daemon(readiness->status_fd);
 }
 
+/* A thousand images take as many descriptors, more than the usual soft limit leaves. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Two mounts at one place at a time: the second waits here, and then finds the first. */
+static int lock_mountpoint(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)flock(fd, LOCK_EX);
+	return fd;
+}
+
 static int serve(const struct source *source, const struct options *options,
 		 const char *mountpoint_argument, int *status_fd)
 {
@@ -147,6 +178,7 @@ static int serve(const struct source *source, const struct options *options,
 	_cleanup_(cleanup_free) char *name = NULL;
 	_cleanup_(cleanup_tree) struct tree *tree = NULL;
 	_cleanup_(cleanup_session) struct session *session = NULL;
+	_cleanup_(cleanup_close) int lock = -1;
 	struct readiness readiness = { status_fd, NULL };
 	struct session_options session_options = {
 		.cache = (enum cache_mode)options->cache,
@@ -166,6 +198,7 @@ static int serve(const struct source *source, const struct options *options,
 
 	name = realpath(source->table ?: source->image ?: "", NULL);
 	session_options.source = name ?: "mmapfs";
+	raise_descriptor_limit();
 	result = session_start(&session_options, &session) ?:
 		 check_mountpoint(mountpoint_argument, &mountpoint) ?:
 		 source_build(source, options, false, &tree) ?:
@@ -173,7 +206,12 @@ static int serve(const struct source *source, const struct options *options,
 	if (result != 0 || options->fake)
 		return result;
 	readiness.mountpoint = mountpoint;
+	lock = lock_mountpoint(mountpoint);
+	result = check_not_mounted(mountpoint_argument, mountpoint);
+	if (result != 0)
+		return result;
 	result = session_mount(session, mountpoint, tree, &error);
+	close(steal_fd(&lock));
 	if (result < 0) {
 		if (error.count == 0)
 			error_add(&error, NULL, "%s: %s", mountpoint, strerror(-result));

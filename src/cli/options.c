@@ -90,7 +90,8 @@ static const char *const verb_names[] = {
 static bool is_ignored(const char *option)
 {
 	if (strncmp(option, "x-", 2) == 0 || strncmp(option, "X-", 2) == 0 ||
-	    strncmp(option, "comment=", 8) == 0 || *option == '\0')
+	    strncmp(option, "comment=", 8) == 0 || strncmp(option, "user=", 5) == 0 ||
+	    *option == '\0')
 		return true;
 	for (size_t i = 0; i < COUNT(ignored); i++)
 		if (strcmp(option, ignored[i]) == 0)
@@ -307,10 +308,11 @@ static int parse_own(int argc, char **argv, struct options *options, struct erro
 
 		if (letter == ':')
 			error_add(error, NULL, "option '%s' needs a value", argv[optind - 1]);
-		else if (letter == '?' && optopt)
-			error_add(error, NULL, "unknown option '-%c'", optopt);
+		else if (letter == '?' && strncmp(argv[optind - 1], "--", 2) == 0)
+			error_add(error, NULL, "option '%s' is unknown, or takes no value",
+				  argv[optind - 1]);
 		else if (letter == '?')
-			error_add(error, NULL, "unknown option '%s'", argv[optind - 1]);
+			error_add(error, NULL, "unknown option '-%c'", optopt);
 		else
 			one = set_option(options, find_letter(letter), optarg, error);
 		if (one < 0)
@@ -392,21 +394,35 @@ void options_clear(struct options *options)
 	*options = (struct options){ 0 };
 }
 
-/* Print text wrapped at column 79, each line behind the first indented by indent. */
-static void print_wrapped(const char *text, int column, int indent, FILE *out)
+/* Print one word of a text whose lines begin at indent and end before column 79. Returns the column
+ * behind it.
+ */
+static int print_word_of(const char *word, int length, int column, int indent, FILE *out)
 {
+	if (column + 1 + length > 79) {
+		fprintf(out, "\n%*s", indent, "");
+		column = indent;
+	} else if (column > indent) {
+		putc(' ', out);
+		column++;
+	}
+	fwrite(word, 1, length, out);
+	return column + length;
+}
+
+static int print_word(const char *word, int column, int indent, FILE *out)
+{
+	return print_word_of(word, strlen(word), column, indent, out);
+}
+
+static void print_wrapped(const char *text, int indent, FILE *out)
+{
+	int column = indent;
+
 	while (*text) {
 		int length = strcspn(text, " ");
 
-		if (column + 1 + length > 79) {
-			fprintf(out, "\n%*s", indent, "");
-			column = indent;
-		} else if (column > indent) {
-			putc(' ', out);
-			column++;
-		}
-		fwrite(text, 1, length, out);
-		column += length;
+		column = print_word_of(text, length, column, indent, out);
 		text += length + strspn(text + length, " ");
 	}
 	putc('\n', out);
@@ -421,12 +437,13 @@ static void print_help_entry(const char *label, const char *help, FILE *out)
 	if (printed > HELP_INDENT) {
 		fprintf(out, "\n%*s", HELP_INDENT, "");
 	}
-	print_wrapped(help, HELP_INDENT, HELP_INDENT, out);
+	print_wrapped(help, HELP_INDENT, out);
 }
 
 void options_print_help(FILE *out)
 {
 	char label[64];
+	int column = 2;
 
 	fputs("Options:\n", out);
 	for (size_t i = 0; i < COUNT(entries); i++) {
@@ -442,10 +459,11 @@ void options_print_help(FILE *out)
 			 mount_entries[i].argument ? mount_entries[i].argument : "");
 		print_help_entry(label, mount_entries[i].help, out);
 	}
-	fputs("\nOther options go to libfuse and the kernel. Ignored, for fstab(5):", out);
+	fputs("\nOther options go to libfuse and the kernel. Ignored, for fstab(5):\n  ", out);
 	for (size_t i = 0; i < COUNT(ignored); i++)
-		fprintf(out, "%s%s", i == 0 ? "\n  " : " ", ignored[i]);
-	fputs(" x-*\n", out);
+		column = print_word(ignored[i], column, 2, out);
+	print_word("x-*", column, 2, out);
+	putc('\n', out);
 }
 
 void options_print_manual(FILE *out)

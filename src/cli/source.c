@@ -48,8 +48,8 @@ static char *folder_of(const char *table)
 	_cleanup_(cleanup_free) char *path = realpath(table, NULL);
 	char *slash = path ? strrchr(path, '/') : NULL;
 
-	if (!slash)
-		return NULL;
+	if (!slash) /* a pipe, as in --table <(...): it lies nowhere */
+		return realpath(".", NULL);
 	*(slash == path ? slash + 1 : slash) = '\0';
 	return steal_pointer(&path);
 }
@@ -64,8 +64,8 @@ static int read_table(const char *table, struct tree_builder *builder, struct er
 		return folder ? table_read(stdin, folder, builder, error) : -errno;
 	}
 	file = fopen(table, "re");
-	folder = folder_of(table);
-	if (!file || !folder) {
+	folder = file ? folder_of(table) : NULL;
+	if (!folder) {
 		error_add(error, NULL, "%s: %s", table, strerror(errno));
 		return -EINVAL;
 	}

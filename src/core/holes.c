@@ -129,6 +129,11 @@ static bool mode_supported(int mode)
 	}
 }
 
+static bool mode_zeroes(int mode)
+{
+	return mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
+}
+
 static int piece_allocate(const struct piece *piece, int mode, bool may_grow,
 			  struct known_size *known)
 {
@@ -137,7 +142,7 @@ static int piece_allocate(const struct piece *piece, int mode, bool may_grow,
 	int result;
 
 	if (!image)
-		return mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) ? 0 : -ENOSPC;
+		return mode_zeroes(mode) ? 0 : -ENOSPC;
 	if (!may_grow) {
 		result = piece_held(piece, known, &held);
 		if (result < 0)
@@ -152,17 +157,62 @@ static int piece_allocate(const struct piece *piece, int mode, bool may_grow,
 		known->image = NULL;
 	}
 	map_clear_hot(&image->map, piece->offset, piece->length);
-	while (fallocate(image->fd, mode, piece->offset, piece->length) < 0)
+	while (fallocate(image->fd, mode, piece->offset, piece->length) < 0) {
+		/* Of a block device EINVAL says that the range is not one of its sectors. */
+		if (image->block_device && errno == EINVAL)
+			return -EOPNOTSUPP;
 		if (errno != EINTR)
 			return -errno;
+	}
+	return 0;
+}
+
+/* Zeros by writing, where the image cannot and others of the slice's images could. */
+static int piece_zero(const struct piece *piece)
+{
+	static const char zeros[64 << 10];
+	uint64_t done = 0;
+
+	while (done < piece->length) {
+		ssize_t written = pwrite(piece->image->fd, zeros,
+					 min_u64(sizeof(zeros), piece->length - done),
+					 piece->offset + done);
+
+		if (written < 0 && errno != EINTR)
+			return -errno;
+		done += written > 0 ? written : 0;
+	}
+	return 0;
+}
+
+/* The pieces of [offset, offset + length) in turn. Once some have been zeroed "not supported" is no
+ * answer any more: the kernel would keep its pages of them.
+ */
+static int allocate_pieces(const struct slice *slice, int mode, uint64_t offset, uint64_t length)
+{
+	struct known_size known = { 0 };
+	struct extent_walk walk;
+	struct piece piece;
+	bool begun = false;
+
+	walk = extent_walk_begin(slice->extents, slice->extent_count, offset, length);
+	while (extent_walk_next(&walk, &piece)) {
+		bool may_grow;
+		int result = piece_grows(slice, &piece, &may_grow);
+
+		if (result == 0)
+			result = piece_allocate(&piece, mode, may_grow, &known);
+		if (result == -EOPNOTSUPP && begun && mode_zeroes(mode))
+			result = piece_zero(&piece);
+		if (result < 0)
+			return result;
+		begun = true;
+	}
 	return 0;
 }
 
 int slice_allocate(const struct slice *slice, int mode, uint64_t offset, uint64_t length)
 {
-	struct known_size known = { 0 };
-	struct extent_walk walk;
-	struct piece piece;
 	uint64_t clipped = length;
 	int result;
 
@@ -177,11 +227,5 @@ int slice_allocate(const struct slice *slice, int mode, uint64_t offset, uint64_
 		return result;
 	if (clipped < length && !(mode & FALLOC_FL_KEEP_SIZE))
 		return -ENOSPC;
-	walk = extent_walk_begin(slice->extents, slice->extent_count, offset, clipped);
-	while (extent_walk_next(&walk, &piece)) {
-		result = piece_allocate(&piece, mode, piece_grows(slice, &piece), &known);
-		if (result < 0)
-			return result;
-	}
-	return 0;
+	return allocate_pieces(slice, mode, offset, clipped);
 }

@@ -331,7 +331,11 @@ uint32_t image_generation(struct image *image)
 	pthread_mutex_lock(&image->lock);
 	if (known)
 		stamp = stamp_of(&status);
-	if (!known || image->stamp_fresh || !stamp_equal(&stamp, &image->stamp)) {
+	/* What changes a device by another route leaves no trace on the node that we have open; only
+	 * O_EXCL keeps the kernel's own users out.
+	 */
+	if (!known || image->stamp_fresh || (image->block_device && !image->writable) ||
+	    !stamp_equal(&stamp, &image->stamp)) {
 		image->generation++;
 		image->stamp_fresh = !known || stamp_is_fresh(&stamp);
 		if (known)

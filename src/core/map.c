@@ -135,16 +135,23 @@ bool map_is_hot(const struct map *map, uint64_t offset, uint64_t length)
 void map_set_hot(struct map *map, uint64_t offset, uint64_t length)
 {
 	struct hot_walk walk = hot_walk_begin(map, offset, length);
+	uint64_t end = atomic_load_explicit(&map->hot_end, memory_order_relaxed);
 	_Atomic uint64_t *word;
 	uint64_t bits;
 
+	while (end < offset + length &&
+	       !atomic_compare_exchange_weak_explicit(&map->hot_end, &end, offset + length,
+						      memory_order_relaxed, memory_order_relaxed))
+		;
 	while (hot_walk_next(map, &walk, &word, &bits))
 		atomic_fetch_or_explicit(word, bits, memory_order_relaxed);
 }
 
 void map_clear_hot(struct map *map, uint64_t offset, uint64_t length)
 {
-	struct hot_walk walk = hot_walk_begin(map, offset, length);
+	uint64_t end = atomic_load_explicit(&map->hot_end, memory_order_relaxed);
+	struct hot_walk walk =
+		hot_walk_begin(map, offset, offset < end ? min_u64(length, end - offset) : 0);
 	_Atomic uint64_t *word;
 	uint64_t bits;
 

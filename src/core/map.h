@@ -14,8 +14,9 @@
  */
 struct map {
 	char *base;
-	uint64_t length;       /* bytes, whole pages */
-	_Atomic uint64_t *hot; /* a bit a page; NULL when read-only */
+	uint64_t length;          /* bytes, whole pages */
+	_Atomic uint64_t *hot;    /* a bit a page; NULL when read-only */
+	_Atomic uint64_t hot_end; /* no bit behind this byte was ever set */
 };
 
 /* Headroom that is asked for beyond the file; halved as long as there is no address space. */

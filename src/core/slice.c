@@ -21,11 +21,6 @@
 
 static char zeros[ZEROS_SIZE]; /* never written: costs no memory */
 
-static uint64_t tail_start(const struct slice *slice)
-{
-	return slice->extents[slice->extent_count - 1].start;
-}
-
 int slice_size(const struct slice *slice, uint64_t *ret)
 {
 	const struct extent *last = &slice->extents[slice->extent_count - 1];
@@ -261,9 +256,21 @@ static int piece_write(const struct piece *piece, bool may_grow, struct known_si
 	return image_write(image, piece->offset, may_grow, buf, length, ret_size);
 }
 
-bool piece_grows(const struct slice *slice, const struct piece *piece)
+int piece_grows(const struct slice *slice, const struct piece *piece, bool *ret)
 {
-	return slice->resize && piece->position >= tail_start(slice);
+	const struct extent *last = &slice->extents[slice->extent_count - 1];
+	uint64_t size;
+	int result;
+
+	if (!slice->resize || piece->position < last->start) {
+		*ret = false;
+		return 0;
+	}
+	result = image_size(last->image, &size);
+	if (result < 0)
+		return result;
+	*ret = size >= last->offset;
+	return 0;
 }
 
 int slice_clip_to_capacity(const struct slice *slice, uint64_t offset, uint64_t *length)
@@ -303,10 +310,13 @@ int slice_write(const struct slice *slice, uint64_t offset, const void *buf, siz
 		return result;
 	walk = extent_walk_begin(slice->extents, slice->extent_count, offset, length);
 	while (extent_walk_next(&walk, &piece)) {
-		size_t written;
+		size_t written = 0;
+		bool may_grow;
 
-		result = piece_write(&piece, piece_grows(slice, &piece), &known,
-				     (const char *)buf + total, &written);
+		result = piece_grows(slice, &piece, &may_grow);
+		if (result == 0)
+			result = piece_write(&piece, may_grow, &known, (const char *)buf + total,
+					     &written);
 		total += written;
 		if (result < 0 || written < piece.length)
 			break;
@@ -319,7 +329,8 @@ int slice_write(const struct slice *slice, uint64_t offset, const void *buf, siz
 
 int slice_append(const struct slice *slice, const void *buf, size_t size, size_t *ret_size)
 {
-	struct image *image = slice->extents[slice->extent_count - 1].image;
+	const struct extent *last = &slice->extents[slice->extent_count - 1];
+	struct image *image = last->image;
 	struct iovec range = { (void *)buf, size };
 	uint64_t held;
 	ssize_t written;
@@ -332,6 +343,8 @@ int slice_append(const struct slice *slice, const void *buf, size_t size, size_t
 	result = image_size(image, &held);
 	if (result < 0)
 		return result;
+	if (held < last->offset)
+		return -EIO;
 	if (held > image->map.length || size > image->map.length - held)
 		return -EFBIG;
 	atomic_store(&image->resized, true);
@@ -406,12 +419,19 @@ int slice_flush(const struct slice *slice, uint64_t offset, uint64_t length)
 int slice_resize(const struct slice *slice, uint64_t size)
 {
 	const struct extent *last = &slice->extents[slice->extent_count - 1];
+	uint64_t held;
 	uint64_t end;
+	int result;
 
 	if (!slice->writable)
 		return -EROFS;
 	if (!slice->resize || size < last->start)
 		return -EPERM;
+	result = image_size(last->image, &held);
+	if (result < 0)
+		return result;
+	if (held < last->offset)
+		return -EIO;
 	if (add_overflows(last->offset, size - last->start, &end) || end > last->image->map.length)
 		return -EFBIG;
 	atomic_store(&last->image->resized, true);

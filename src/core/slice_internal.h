@@ -15,8 +15,11 @@ struct known_size {
 /* How much of the piece its image still holds, and the mapping reaches. */
 int piece_held(const struct piece *piece, struct known_size *known, uint64_t *ret);
 
-/* Whether writing the piece may move the end of its image. */
-bool piece_grows(const struct slice *slice, const struct piece *piece);
+/* Whether writing the piece may move the end of its image: in the tail of a slice with resize, but
+ * not when the image has lost more than the tail. Growing it again would turn what other slices
+ * have lost into zeros.
+ */
+int piece_grows(const struct slice *slice, const struct piece *piece, bool *ret);
 
 /* The part of [offset, offset + size) within the slice, as a walk. */
 int slice_walk_clipped(const struct slice *slice, uint64_t offset, uint64_t size,

@@ -241,7 +241,8 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 
 	if (info)
 		handle_use(&fs->handles, info->fh);
-	if (is_control(inode))
+	if (is_control(inode) ||
+	    ((set & FUSE_SET_ATTR_MODE) && (wanted->st_mode & (S_ISUID | S_ISGID | S_ISVTX))))
 		result = -EPERM;
 	else if (set & FUSE_SET_ATTR_SIZE)
 		result = set_size(request, inode, wanted, info);

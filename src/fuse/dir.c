@@ -32,14 +32,28 @@ static int fill_entry(struct fs *fs, fuse_ino_t inode, struct fuse_entry_param *
 	return attributes_get(fs, inode, &ret->attr, &ret->attr_timeout);
 }
 
+/* File handles of NFS and open_by_handle_at(2) outlive mounts, and may come from anywhere; they reach
+ * us as look-ups in a node that they name.
+ */
+static bool is_node(const struct fs *fs, fuse_ino_t inode)
+{
+	return is_control(inode) ? inode <= CONTROL_STATS
+				 : inode >= TREE_ROOT && inode <= tree_node_count(fs->tree);
+}
+
 void on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = request_fs(request);
-	fuse_ino_t inode = find_entry(fs, parent, name);
 	struct fuse_entry_param entry = { .entry_timeout = ENTRY_TIMEOUT };
+	fuse_ino_t inode;
 	int result = 0;
 
 	stats_add(lookups, 1);
+	if (!is_node(fs, parent)) {
+		reply_status(request, -ESTALE);
+		return;
+	}
+	inode = find_entry(fs, parent, name);
 	if (strlen(name) > TREE_COMPONENT_MAX)
 		result = -ENAMETOOLONG;
 	else if (inode) /* else inode 0: "there is none", which the kernel remembers */

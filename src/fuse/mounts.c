@@ -52,6 +52,31 @@ int mount_find(const char *path, struct mount *ret)
 	return 0;
 }
 
+int mount_find_device(dev_t device, const char *path, char **ret)
+{
+	_cleanup_(cleanup_table) struct libmnt_table *table = open_table();
+	struct libmnt_iter *at = mnt_new_iter(MNT_ITER_BACKWARD);
+	const char *found = NULL;
+	struct libmnt_fs *fs;
+	char *copy;
+
+	while (table && at && mnt_table_next_fs(table, at, &fs) == 0) {
+		if (mnt_fs_get_devno(fs) != device)
+			continue;
+		found = mnt_fs_get_target(fs);
+		if (strcmp(found, path) == 0)
+			break;
+	}
+	mnt_free_iter(at);
+	if (!found)
+		return -ENOENT;
+	copy = strdup(found);
+	if (!copy)
+		return -ENOMEM;
+	*ret = copy;
+	return 0;
+}
+
 int mount_find_above(const char *path, struct mount *ret, char **ret_mountpoint)
 {
 	_cleanup_(cleanup_table) struct libmnt_table *table = open_table();

@@ -17,6 +17,11 @@ struct mount {
 /* The topmost mount at exactly path (absolute, resolved). 0, -ENOENT none, or another errno. */
 int mount_find(const char *path, struct mount *ret);
 
+/* Where the mount with that device number is now: at path if it still is, else wherever a rename
+ * has taken it. The caller's; -ENOENT.
+ */
+int mount_find_device(dev_t device, const char *path, char **ret);
+
 /* The mountpoint of the mount that path (absolute, resolved) lies in, if it is an mmapfs.
  * *ret_mountpoint is the caller's. -ENOENT when it is not.
  */

@@ -75,7 +75,8 @@ static unsigned find_max_read(const char *options)
 
 	while (at && strncmp(at, name, sizeof(name) - 1) != 0) {
 		at = strchr(at, ',');
-		at += at != NULL;
+		if (at)
+			at++;
 	}
 	return at ? strtoul(at + sizeof(name) - 1, NULL, 10) : 0;
 }
@@ -442,6 +443,26 @@ static void raise_readahead(dev_t device)
 	fclose(setting);
 }
 
+/* fsync every slice that somebody may have mapped to write: it waits for the kernel's writeback,
+ * which syncfs(2) on a FUSE mount only starts. Runs in a child, on its copy of the states.
+ */
+static void sync_writers(void *context, int mount_fd)
+{
+	const struct fs *fs = context;
+
+	for (uint32_t node = TREE_ROOT; node <= tree_node_count(fs->tree); node++) {
+		int fd;
+
+		if (fs->states[node].writers == 0)
+			continue;
+		fd = openat(mount_fd, tree_slice_name(fs->tree, node), O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		fsync(fd);
+		close(fd);
+	}
+}
+
 /* A thread that waits in the kernel for a page cannot be left behind: it would keep the connection
  * alive, and the page waits for a worker.
  */
@@ -457,6 +478,7 @@ static int run_loop(struct session *session)
 		.session = session->fuse,
 		.mountpoint = session->mountpoint,
 		.device = session->device,
+		.sync = sync_writers,
 		.quiesce = quiesce,
 		.context = &session->fs,
 	};
@@ -494,16 +516,19 @@ static void disconnect(struct fuse_session *fuse)
 	close(ends[1]);
 }
 
-/* Take the mount away if it is still there, and close the connection. What has come in its place
- * meanwhile is somebody else's.
+/* Take the mount away if it is still there, wherever that is, and close the connection. What has
+ * come in its place is somebody else's.
  */
 static void unmount(struct session *session)
 {
-	struct mount mount;
+	_cleanup_(cleanup_free) char *path = NULL;
 
 	session->mounted = false;
 	if (session->device &&
-	    (mount_find(session->mountpoint, &mount) < 0 || mount.device != session->device))
+	    mount_find_device(session->device, session->mountpoint, &path) == 0 &&
+	    strcmp(path, session->mountpoint) != 0)
+		(void)mount_detach(path, true, NULL);
+	if (session->device && (!path || strcmp(path, session->mountpoint) != 0))
 		disconnect(session->fuse);
 	fuse_session_unmount(session->fuse);
 }

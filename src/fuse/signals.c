@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -39,23 +40,25 @@ void signals_block(void)
  */
 static pid_t start_detach(const struct stopper *stopper)
 {
-	struct mount mount;
+	char *path;
 	pid_t child;
 	int fd;
 
-	/* Somebody else's mount may lie on top of ours. */
-	if (mount_find(stopper->mountpoint, &mount) < 0 || mount.device != stopper->device)
+	/* By the device: a rename may have moved the mount, another may lie on top of it. */
+	if (!stopper->device || mount_find_device(stopper->device, stopper->mountpoint, &path) < 0)
 		return -1;
 	child = fork();
-	if (child != 0)
+	if (child != 0) {
+		free(path);
 		return child;
+	}
 	close_range(STDERR_FILENO + 1, ~0U, 0);
-	fd = open(stopper->mountpoint, O_RDONLY | O_DIRECTORY);
+	fd = open(path, O_RDONLY | O_DIRECTORY);
 	if (fd >= 0) {
-		syncfs(fd);
+		stopper->sync(stopper->context, fd);
 		close(fd);
 	}
-	_exit(mount_detach(stopper->mountpoint, true, NULL) < 0);
+	_exit(mount_detach(path, true, NULL) < 0);
 }
 
 static void pause_ms(long milliseconds)

@@ -10,16 +10,17 @@
 
 /* Ends a session on SIGTERM, SIGINT or SIGHUP, from a thread of its own.
  *
- * First, while the workers still serve: sync the mount, so that what clients have dirtied in the
- * kernel's page cache arrives here, and detach it. If no file is open that has ended the session
+ * First, while the workers still serve: sync what clients have dirtied in the kernel's page cache,
+ * so that it arrives here, and detach the mount. If no file is open that has ended the session
  * already; if one is, the session is told to exit. A signal a second later, or more, skips the first
  * part; one right behind comes from senders that signal a process and its group.
  */
 struct stopper {
 	struct fuse_session *session;
 	const char *mountpoint;
-	dev_t device;                   /* of the mount; 0: not known, detach nothing */
-	void (*quiesce)(void *context); /* called while the workers still serve */
+	dev_t device;                              /* of the mount; 0: not known, detach nothing */
+	void (*sync)(void *context, int mount_fd); /* in a child; sync all that clients may dirty */
+	void (*quiesce)(void *context);            /* called while the workers still serve */
 	void *context;
 	pthread_t loop;
 	pthread_t thread;

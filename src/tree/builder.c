@@ -250,7 +250,8 @@ static int share_image(struct building *b, size_t index, const struct stat *stat
 	for (size_t i = 0; i < index; i++) {
 		if (!slots[i].image || !image_is(slots[i].image, status))
 			continue;
-		if (wanted_access(b, &requests[i]) != wanted_access(b, &requests[index]))
+		if ((wanted_access(b, &requests[i]) == IMAGE_ACCESS_RO) !=
+		    (wanted_access(b, &requests[index]) == IMAGE_ACCESS_RO))
 			return fail_at(b->builder, b->error, requests[index].line,
 				       "image '%s': the same file as image '%s'; give both the "
 				       "same access",
@@ -310,11 +311,37 @@ static void mark_uses(struct tree_builder *builder)
 	}
 }
 
+/* Names of one file share its image, so what one wants all get. */
+static int join_uses(struct tree_builder *builder)
+{
+	struct image_request *images = builder->images.data;
+	_cleanup_(cleanup_free) struct stat *status =
+		calloc(builder->images.count + 1, sizeof(*status));
+
+	if (!status)
+		return -ENOMEM;
+	for (size_t i = 0; i < builder->images.count; i++) {
+		if (stat(images[i].path, &status[i]) < 0)
+			status[i] = (struct stat){ 0 };
+		for (size_t j = 0; j < i; j++) {
+			if (status[i].st_ino != status[j].st_ino ||
+			    status[i].st_dev != status[j].st_dev)
+				continue;
+			images[j].for_write |= images[i].for_write ||
+					       images[i].access == IMAGE_ACCESS_RW;
+			images[i].for_write |= images[j].for_write ||
+					       images[j].access == IMAGE_ACCESS_RW;
+			images[j].for_resize |= images[i].for_resize;
+			images[i].for_resize |= images[j].for_resize;
+		}
+	}
+	return 0;
+}
+
 static void open_images(struct building *b, bool inspect)
 {
 	struct tree_builder *builder = b->builder;
 
-	mark_uses(builder);
 	for (size_t i = 0; i < builder->images.count; i++) {
 		builder->images.data[i].failed = open_one(b, i, inspect) < 0;
 		b->tree->images[i].path = steal_pointer(&builder->images.data[i].path);
@@ -356,6 +383,8 @@ static void resolve_extent(struct building *b, const struct slice_request *slice
 			   const struct extent_request *request, struct extent *extent,
 			   uint64_t *start, struct allowed *allowed)
 {
+	uint64_t length;
+
 	*extent = (struct extent){ .start = *start, .length = request->length };
 	if (request->image != ZEROS) {
 		struct image *image = b->tree->images[request->image].image;
@@ -379,8 +408,10 @@ static void resolve_extent(struct building *b, const struct slice_request *slice
 			allowed->read_only = b->tree->image_names.strings[request->image];
 		}
 	}
-	if (request->length != EXTENT_TAIL &&
-	    (add_overflows(*start, request->length, start) || *start > SIZE_LIMIT)) {
+	length = request->length;
+	if (length == EXTENT_TAIL && request->image != ZEROS)
+		length = b->image_sizes[request->image] - request->offset;
+	if (add_overflows(*start, length, start) || *start > SIZE_LIMIT) {
 		fail_at(b->builder, b->error, request->line, "slice '%s': is too large",
 			request_name(b->builder, slice));
 		allowed->failed = true;
@@ -484,6 +515,10 @@ static int build(struct building *b, bool inspect)
 {
 	int result = allocate_tree(b);
 
+	if (result < 0)
+		return result;
+	mark_uses(b->builder);
+	result = join_uses(b->builder);
 	if (result < 0)
 		return result;
 	open_images(b, inspect);

@@ -7,11 +7,14 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <sys/random.h>
 
-/* FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/ */
-static uint64_t hash(const char *name)
+/* FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/ From a start of its own, so that a
+ * table of names that collide cannot be made beforehand.
+ */
+static uint64_t hash(const struct names *names, const char *name)
 {
-	uint64_t value = 0xcbf29ce484222325;
+	uint64_t value = 0xcbf29ce484222325 ^ names->seed;
 
 	for (; *name; name++)
 		value = (value ^ (unsigned char)*name) * 0x100000001b3;
@@ -22,7 +25,7 @@ static uint64_t hash(const char *name)
 static uint32_t *find_slot(const struct names *names, const char *name)
 {
 	size_t mask = names->slot_count - 1;
-	size_t at = hash(name) & mask;
+	size_t at = hash(names, name) & mask;
 
 	while (names->slots[at] && strcmp(names->strings[names->slots[at] - 1], name) != 0)
 		at = (at + 1) & mask;
@@ -36,6 +39,8 @@ static int grow_slots(struct names *names)
 
 	if (!slots)
 		return -ENOMEM;
+	if (!names->slots && getrandom(&names->seed, sizeof(names->seed), GRND_NONBLOCK) < 0)
+		names->seed = (uintptr_t)slots;
 	free(names->slots);
 	names->slots = slots;
 	names->slot_count = count;

@@ -12,6 +12,7 @@ struct names {
 	size_t capacity;
 	uint32_t *slots; /* hash table of number + 1; 0 is free */
 	size_t slot_count;
+	uint64_t seed; /* of the hash */
 };
 
 /* 0, -EEXIST (*ret is the number it has), or -ENOMEM. */

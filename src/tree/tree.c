@@ -226,6 +226,13 @@ const struct slice *tree_slice(const struct tree *tree, uint32_t node)
 	return found->count == NODE_FILE ? &tree->slices[found->first] : NULL;
 }
 
+const char *tree_slice_name(const struct tree *tree, uint32_t node)
+{
+	const struct node *found = node_at(tree, node);
+
+	return found->count == NODE_FILE ? tree->paths + tree->slots[found->first].path : NULL;
+}
+
 static int compare_name(const struct tree *tree, const struct node *node, const char *name,
 			size_t length)
 {
