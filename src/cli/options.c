@@ -295,6 +295,17 @@ static enum option_key find_letter(int letter)
 	return OPTION_END;
 }
 
+/* Whether text is "name=value" of an option that there is. */
+static bool is_long_name(const struct getopt_tables *tables, const char *text)
+{
+	size_t length = strcspn(text, "=");
+
+	for (const struct option *option = tables->names; option->name; option++)
+		if (strlen(option->name) == length && strncmp(option->name, text, length) == 0)
+			return text[length] == '=';
+	return false;
+}
+
 static int parse_own(int argc, char **argv, struct options *options, struct error *error)
 {
 	struct getopt_tables tables;
@@ -309,7 +320,10 @@ static int parse_own(int argc, char **argv, struct options *options, struct erro
 		if (letter == ':')
 			error_add(error, NULL, "option '%s' needs a value", argv[optind - 1]);
 		else if (letter == '?' && strncmp(argv[optind - 1], "--", 2) == 0)
-			error_add(error, NULL, "option '%s' is unknown, or takes no value",
+			error_add(error, NULL,
+				  is_long_name(&tables, argv[optind - 1] + 2)
+					  ? "option '%s' takes no value"
+					  : "unknown option '%s'",
 				  argv[optind - 1]);
 		else if (letter == '?')
 			error_add(error, NULL, "unknown option '-%c'", optopt);
@@ -330,7 +344,7 @@ static int parse_helper(int argc, char **argv, struct options *options, struct e
 	int letter;
 
 	opterr = 0;
-	while ((letter = getopt(argc, argv, "sfnvo:N:t:hV")) != -1) {
+	while ((letter = getopt(argc, argv, ":sfnvo:N:t:hV")) != -1) {
 		int one = 0;
 
 		switch (letter) {
@@ -351,8 +365,16 @@ static int parse_helper(int argc, char **argv, struct options *options, struct e
 		case 'o':
 			one = read_mount_options(options, optarg, error);
 			break;
+		case ':':
+			error_add(error, NULL, "option '-%c' needs a value", optopt);
+			one = -EINVAL;
+			break;
+		case 'N':
+			error_add(error, NULL, "option '-N' is not supported");
+			one = -EINVAL;
+			break;
 		default:
-			error_add(error, NULL, "unknown option '-%c'", optopt ? optopt : letter);
+			error_add(error, NULL, "unknown option '-%c'", optopt);
 			one = -EINVAL;
 		}
 		if (one < 0)

@@ -8,7 +8,7 @@
 #define COPY_CHUNK (1UL << 20)
 
 /* Let the kernel copy between two images, or two ranges of one that do not overlap. -EXDEV where
- * it cannot, or where the bytes must be looked at first.
+ * it cannot.
  */
 static int copy_in_kernel(const struct piece *from, const struct piece *to, uint64_t length,
 			  size_t *ret_size)
@@ -23,9 +23,7 @@ static int copy_in_kernel(const struct piece *from, const struct piece *to, uint
 	ssize_t copied;
 
 	source.length = target.length = length;
-	if (!from->image || !to->image ||
-	    (from->image == to->image && from->offset < to->offset + length &&
-	     to->offset < from->offset + length))
+	if (!from->image || !to->image)
 		return -EXDEV;
 	if (piece_held(&source, &known, &source_held) < 0 ||
 	    piece_held(&target, &known, &target_held) < 0 || source_held < length ||
@@ -56,15 +54,48 @@ static int copy_by_hand(const struct slice *source, uint64_t source_offset,
 	return slice_write(target, target_offset, *buf, got, ret_size);
 }
 
-/* Copies at least one byte of the first piece on both sides, or fails; *ret_size 0 at the end. */
+/* More comparisons than this are not worth it: then any common image counts. */
+#define OVERLAP_PIECES_MAX 4096
+
+/* Whether a byte of an image may lie in both ranges. What is copied first could then be the source
+ * of what is copied next, and where extents end would show in the outcome.
+ */
+static bool ranges_overlap(const struct slice *source, uint64_t source_offset,
+			   const struct slice *target, uint64_t target_offset, uint64_t length)
+{
+	struct extent_walk walk =
+		extent_walk_begin(source->extents, source->extent_count, source_offset, length);
+	struct piece from;
+	struct piece to;
+	int compared = 0;
+
+	while (extent_walk_next(&walk, &from)) {
+		struct extent_walk other = extent_walk_begin(target->extents, target->extent_count,
+							     target_offset, length);
+
+		while (extent_walk_next(&other, &to)) {
+			bool far = ++compared < OVERLAP_PIECES_MAX &&
+				   (from.offset >= to.offset + to.length ||
+				    to.offset >= from.offset + from.length);
+
+			if (from.image && from.image == to.image && !far)
+				return true;
+			if (compared >= 2 * OVERLAP_PIECES_MAX)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Copies at least one byte, or fails; *ret_size 0 at the source's end. */
 static int copy_step(const struct slice *source, uint64_t source_offset, const struct slice *target,
-		     uint64_t target_offset, uint64_t size, char **buf, size_t *ret_size)
+		     uint64_t target_offset, uint64_t size, bool overlap, char **buf,
+		     size_t *ret_size)
 {
 	struct extent_walk source_walk;
 	struct extent_walk target_walk;
 	struct piece from;
 	struct piece to;
-	uint64_t length;
 	int result = slice_walk_clipped(source, source_offset, size, &source_walk);
 
 	if (result < 0)
@@ -77,10 +108,10 @@ static int copy_step(const struct slice *source, uint64_t source_offset, const s
 					from.length);
 	if (!extent_walk_next(&target_walk, &to))
 		return -ENOSPC;
-	length = min_u64(from.length, to.length);
-	result = copy_in_kernel(&from, &to, length, ret_size);
+	result = overlap ? -EXDEV
+			 : copy_in_kernel(&from, &to, min_u64(from.length, to.length), ret_size);
 	if (result == -EXDEV)
-		result = copy_by_hand(source, source_offset, target, target_offset, length, buf,
+		result = copy_by_hand(source, source_offset, target, target_offset, size, buf,
 				      ret_size);
 	return result;
 }
@@ -91,17 +122,19 @@ int slice_copy(const struct slice *source, uint64_t source_offset, const struct 
 	_cleanup_(cleanup_free) char *buf = NULL;
 	uint64_t length = min_u64(size, SLICE_COPY_MAX);
 	size_t total = 0;
+	bool overlap;
 	int result = 0;
 
 	if (!target->writable)
 		return -EROFS;
 	if (length > 0)
 		result = slice_clip_to_capacity(target, target_offset, &length);
+	overlap = ranges_overlap(source, source_offset, target, target_offset, length);
 	while (result == 0 && total < length) {
 		size_t copied;
 
 		result = copy_step(source, source_offset + total, target, target_offset + total,
-				   length - total, &buf, &copied);
+				   length - total, overlap, &buf, &copied);
 		if (result < 0 || copied == 0)
 			break;
 		total += copied;

@@ -168,14 +168,21 @@ static int piece_allocate(const struct piece *piece, int mode, bool may_grow,
 }
 
 /* Zeros by writing, where the image cannot and others of the slice's images could. */
-static int piece_zero(const struct piece *piece)
+static int piece_zero(const struct piece *piece, int mode, struct known_size *known)
 {
 	static const char zeros[64 << 10];
+	uint64_t length = piece->length;
 	uint64_t done = 0;
 
-	while (done < piece->length) {
+	if (mode & FALLOC_FL_KEEP_SIZE) {
+		int result = piece_held(piece, known, &length);
+
+		if (result < 0)
+			return result;
+	}
+	while (done < length) {
 		ssize_t written = pwrite(piece->image->fd, zeros,
-					 min_u64(sizeof(zeros), piece->length - done),
+					 min_u64(sizeof(zeros), length - done),
 					 piece->offset + done);
 
 		if (written < 0 && errno != EINTR)
@@ -203,10 +210,10 @@ static int allocate_pieces(const struct slice *slice, int mode, uint64_t offset,
 		if (result == 0)
 			result = piece_allocate(&piece, mode, may_grow, &known);
 		if (result == -EOPNOTSUPP && begun && mode_zeroes(mode))
-			result = piece_zero(&piece);
+			result = piece_zero(&piece, mode, &known);
 		if (result < 0)
 			return result;
-		begun = true;
+		begun |= piece.image != NULL;
 	}
 	return 0;
 }

@@ -27,6 +27,7 @@ struct slice_request {
 	uint32_t path; /* in paths */
 	uint32_t line;
 	uint32_t first_extent;
+	bool refused; /* an extent of it was, which is an error already */
 	struct slice_options options;
 };
 
@@ -103,17 +104,24 @@ int tree_builder_image(struct tree_builder *builder, const char *name, const cha
 		return fail_here(builder, error, "image '%s': not a name for an image", name);
 	if (!*path)
 		return fail_here(builder, error, "image '%s': empty path", name);
-	result = names_add(&builder->image_names, name, &number);
-	if (result == -EEXIST)
-		return fail_here(builder, error, "image '%s': name given twice", name);
+	if (strlen(name) > TREE_PATH_MAX)
+		return fail_here(builder, error, "image '%.300s': name is longer than 4095 bytes",
+				 name);
+	/* Room first: a number without its image would shift all that follow. */
+	result = vec_reserve(&builder->images, 1);
 	if (result < 0)
 		return result;
 	request.path = strdup(path);
 	if (!request.path)
 		return -ENOMEM;
-	result = vec_push(&builder->images, request);
-	if (result < 0)
-		free(request.path);
+	result = names_add(&builder->image_names, name, &number);
+	if (result == 0) {
+		builder->images.data[builder->images.count++] = request;
+		return 0;
+	}
+	free(request.path);
+	if (result == -EEXIST)
+		return fail_here(builder, error, "image '%s': name given twice", name);
 	return result;
 }
 
@@ -148,6 +156,25 @@ static const char *request_name(const struct tree_builder *builder,
 	return builder->paths.data + request->path;
 }
 
+/* What is wrong with an extent on its own line, as a message; 0 when nothing is. */
+static int check_extent(struct tree_builder *builder, const struct slice_request *slice,
+			const char *image, uint64_t length, struct error *error, uint32_t *ret)
+{
+	const char *name = request_name(builder, slice);
+
+	if (image && names_find(&builder->image_names, image, ret) < 0)
+		return fail_here(builder, error, "slice '%s': unknown image '%s'", name, image);
+	if (!image && length == EXTENT_TAIL)
+		return fail_here(builder, error, "slice '%s': zeros need a length", name);
+	if (builder->extents.count > slice->first_extent &&
+	    builder->extents.data[builder->extents.count - 1].length == EXTENT_TAIL)
+		return fail_here(builder, error, "slice '%s': nothing can follow a tail extent",
+				 name);
+	if (builder->extents.count >= TREE_COUNT_MAX)
+		return fail_here(builder, error, "slice '%s': too many extents", name);
+	return 0;
+}
+
 int tree_builder_extent(struct tree_builder *builder, const char *image, uint64_t offset,
 			uint64_t length, struct error *error)
 {
@@ -157,25 +184,17 @@ int tree_builder_extent(struct tree_builder *builder, const char *image, uint64_
 		.image = ZEROS,
 		.line = builder->line,
 	};
-	const struct slice_request *slice;
+	struct slice_request *slice;
+	int result;
 
 	if (builder->slices.count == 0)
 		return fail_here(builder, error, "extent without a slice before it");
 	slice = &builder->slices.data[builder->slices.count - 1];
-	if (image && names_find(&builder->image_names, image, &request.image) < 0)
-		return fail_here(builder, error, "slice '%s': unknown image '%s'",
-				 request_name(builder, slice), image);
-	if (!image && length == EXTENT_TAIL)
-		return fail_here(builder, error, "slice '%s': zeros need a length",
-				 request_name(builder, slice));
-	if (builder->extents.count > slice->first_extent &&
-	    builder->extents.data[builder->extents.count - 1].length == EXTENT_TAIL)
-		return fail_here(builder, error, "slice '%s': nothing can follow a tail extent",
-				 request_name(builder, slice));
-	if (builder->extents.count >= TREE_COUNT_MAX)
-		return fail_here(builder, error, "slice '%s': too many extents",
-				 request_name(builder, slice));
-	return vec_push(&builder->extents, request);
+	result = check_extent(builder, slice, image, length, error, &request.image);
+	if (result == 0)
+		result = vec_push(&builder->extents, request);
+	slice->refused |= result == -EINVAL;
+	return result;
 }
 
 /* The extents of slice number index. */
@@ -286,7 +305,7 @@ static int open_one(struct building *b, size_t index, bool inspect)
 	if (result < 0)
 		return fail_at(b->builder, b->error, request->line, "image '%s': %s: %s", name,
 			       request->path, open_fault(result));
-	if (b->image_sizes[index] == 0 && !request->for_resize)
+	if (b->image_sizes[index] == 0 && (!request->for_resize || b->defaults->read_only))
 		return fail_at(b->builder, b->error, request->line,
 			       "image '%s': %s: is empty; only a tail slice with resize can use it",
 			       name, request->path);
@@ -466,8 +485,7 @@ static void resolve_slice(struct building *b, size_t index)
 			    (request->options.has_gid ? SLOT_GID : 0),
 	};
 	if (request->first_extent == end) {
-		/* Its own line was wrong, and said so, or it has none. */
-		if (b->error->count == 0)
+		if (!request->refused)
 			fail_at(builder, b->error, request->line, "slice '%s': has no extent",
 				request_name(builder, request));
 		return;

@@ -252,6 +252,21 @@ no_mount() {
 	exec {file}<&-
 }
 
+@test "a stale mount goes even while its daemon is still dying" {
+	for _ in {1..10}; do
+		mount_detached "$temp/disk" "$mnt"
+		pid=$(daemon_of "$mnt")
+		exec {file}<"$mnt/disk"
+		forget "$mnt"
+		kill -KILL "$pid"
+		mmapfs umount "$mnt"
+		assert_equal "$(mounts_here)" ''
+		assert_failed 1 "^$mnt: "
+		exec {file}<&-
+		wait_until is_ended "$pid"
+	done
+}
+
 # remounts: over a stale mount, which must go
 remounts() {
 	local lines

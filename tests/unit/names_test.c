@@ -82,7 +82,7 @@ static void many_names_are_all_found(void **state)
 
 /* --- names that a hostile table chose to collide --- */
 
-#define HOSTILE_BITS 12
+#define HOSTILE_BITS 13
 #define HOSTILE_COUNT (1U << HOSTILE_BITS)
 #define HASH_MASK ((1U << 18) - 1) /* more than the slots of so many names */
 #define BLOCK 3
@@ -135,7 +135,7 @@ static void make_hostile_name(unsigned i, char text[HOSTILE_BITS * BLOCK + 1])
 
 static void make_plain_name(unsigned i, char text[HOSTILE_BITS * BLOCK + 1])
 {
-	snprintf(text, HOSTILE_BITS * BLOCK + 1, "%036u", i);
+	snprintf(text, HOSTILE_BITS * BLOCK + 1, "%0*u", HOSTILE_BITS * BLOCK, i);
 }
 
 /* Processor time to add them all, in microseconds. */
@@ -158,12 +158,17 @@ static int64_t time_to_add(void (*make)(unsigned i, char text[HOSTILE_BITS * BLO
 
 static void hostile_names_cost_no_more_than_others(void **state)
 {
-	int64_t plain = time_to_add(make_plain_name);
-	int64_t hostile = time_to_add(make_hostile_name);
+	/* On a busy machine a measurement can go wrong; a quadratic one never comes out right. */
+	for (int i = 0; i < 5; i++) {
+		int64_t plain = time_to_add(make_plain_name);
+		int64_t hostile = time_to_add(make_hostile_name);
 
-	print_message("%u names: %d us, chosen to collide: %d us\n", HOSTILE_COUNT, (int)plain,
-		      (int)hostile);
-	assert_true(hostile < 10 * plain + 10000);
+		if (hostile < 10 * plain)
+			return;
+		print_message("%u names: %d us, chosen to collide: %d us\n", HOSTILE_COUNT,
+			      (int)plain, (int)hostile);
+	}
+	fail();
 }
 
 /* --- names of slices --- */

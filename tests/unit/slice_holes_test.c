@@ -443,6 +443,23 @@ static void allocating_past_the_end_resizes_where_it_may(void **state)
 	image_unref(image);
 }
 
+/* However it is done: where the image cannot, the zeros may be written. */
+static void zeroing_with_keep_size_never_moves_the_end(void **state)
+{
+	struct image *image = new_image("image", 10000);
+	struct made made;
+	int result;
+
+	make(&made, true, ZEROS(100), TAIL(image, 1000));
+	made.slice.resize = true;
+	result = slice_allocate(&made.slice, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 0, 50000);
+	assert_true(result == 0 || result == -EOPNOTSUPP);
+	assert_int_equal(file_size("image"), 10000);
+	if (result == 0)
+		assert_slice_holds(&made, 0, (char[9100]){ 0 }, 9100);
+	image_unref(image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -463,6 +480,7 @@ int main(void)
 		scratch_test(zeros_can_be_zeroed_but_not_filled),
 		scratch_test(lost_range_is_not_allocated_and_not_regrown),
 		scratch_test(allocating_past_the_end_resizes_where_it_may),
+		scratch_test(zeroing_with_keep_size_never_moves_the_end),
 	};
 
 	return run_on_both(tests);

@@ -80,7 +80,7 @@ static struct run run_at(const struct made *made, uint64_t position, uint64_t le
 	for (uint32_t i = 0; i < made->slice.extent_count; i++) {
 		const struct extent *extent = &made->extents[i];
 		bool tail = extent->length == EXTENT_TAIL;
-		bool may_grow = tail && made->slice.resize && to_write;
+		bool resizes = tail && made->slice.resize && to_write;
 		struct run run = { .length = length };
 		uint64_t size;
 
@@ -94,7 +94,12 @@ static struct run run_at(const struct made *made, uint64_t position, uint64_t le
 		run.image = index_of(extent->image);
 		run.offset = extent->offset + (position - extent->start);
 		size = world.sizes[run.image];
-		run.place = run.offset < size ? HELD : may_grow ? GROWING : tail ? END : LOST;
+		if (run.offset < size)
+			run.place = HELD;
+		else if (resizes) /* but not over what others have lost */
+			run.place = size >= extent->offset ? GROWING : LOST;
+		else
+			run.place = tail ? END : LOST;
 		if (run.place == HELD && run.length > size - run.offset)
 			run.length = size - run.offset;
 		return run;
@@ -215,6 +220,10 @@ static void do_resize(const struct made *made)
 		assert_result(result, -EPERM);
 		return;
 	}
+	if (world.sizes[index_of(last->image)] < last->offset) {
+		assert_result(result, -EIO);
+		return;
+	}
 	assert_result(result, 0);
 	model_resize(index_of(last->image), last->offset + (size - last->start));
 }
@@ -225,10 +234,12 @@ static int model_allocate_run(const struct made *made, uint64_t position, uint64
 	struct run run = run_at(made, position, length, true);
 	bool zeroes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
 	uint64_t end = run.offset + length;
+	const struct extent *tail = &made->extents[made->slice.extent_count - 1];
 
 	if (run.place == ZERO)
 		return zeroes ? 0 : -ENOSPC;
-	if (!made->slice.resize || position < made->extents[made->slice.extent_count - 1].start) {
+	if (!made->slice.resize || position < tail->start ||
+	    world.sizes[run.image] < tail->offset) {
 		if (end > world.sizes[run.image])
 			return -EIO;
 		mode |= FALLOC_FL_KEEP_SIZE;

@@ -553,20 +553,32 @@ static void append_is_for_tails_that_may(void **state)
 	image_unref(image);
 }
 
-static void append_stays_inside_its_slice(void **state)
+/* --- tails whose beginning is lost --- */
+
+static void lost_tail_is_not_grown_again(void **state)
 {
 	struct image *image = new_image("image", 10000);
-	size_t written;
+	size_t written = LEFT_ALONE;
 	struct made made;
-	char bytes[3000];
 
-	/* The image has lost the slice's beginning, and more: what lies there is not the slice's. */
-	make_resizable(&made, image, 8000);
+	make(&made, true, RANGE(image, 0, 100), TAIL(image, 8000));
+	made.slice.resize = true;
 	file_resize("image", 5000);
-	(void)slice_append(&made.slice, "intruder", 8, &written);
+	assert_slice_size(&made, 100);
+	assert_write_fails(&made, 100, 10, -EIO);
+	assert_write_fails(&made, 5000, 10, -EIO);
+	assert_write_is_short(&made, 50, 100, 50, -EIO);
+	/* What lies at the image's end is not the slice's. */
+	assert_result(slice_append(&made.slice, "intruder", 8, &written), -EIO);
+	assert_int_equal(written, LEFT_ALONE);
+	assert_result(slice_resize(&made.slice, 100), -EIO);
+	assert_result(slice_resize(&made.slice, 1000), -EIO);
+	assert_result(slice_allocate(&made.slice, 0, 100, 1000), -EIO);
+	assert_int_equal(file_size("image"), 5000);
+	/* From where it begins it may grow. */
 	file_resize("image", 8000);
-	file_read_at("image", 5000, bytes, sizeof(bytes));
-	assert_memory_equal(bytes, (char[3000]){ 0 }, sizeof(bytes));
+	assert_writes(&made, 100, "hello", 5);
+	assert_int_equal(file_size("image"), 8005);
 	image_unref(image);
 }
 
@@ -594,7 +606,7 @@ int main(void)
 		scratch_test(resize_is_for_tails_that_may),
 		scratch_test(append_finds_the_true_end),
 		scratch_test(append_is_for_tails_that_may),
-		scratch_test(append_stays_inside_its_slice),
+		scratch_test(lost_tail_is_not_grown_again),
 	};
 
 	return run_on_both(tests);
