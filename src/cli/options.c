@@ -295,17 +295,6 @@ static enum option_key find_letter(int letter)
 	return OPTION_END;
 }
 
-/* Whether text is "name=value" of an option that there is. */
-static bool is_long_name(const struct getopt_tables *tables, const char *text)
-{
-	size_t length = strcspn(text, "=");
-
-	for (const struct option *option = tables->names; option->name; option++)
-		if (strlen(option->name) == length && strncmp(option->name, text, length) == 0)
-			return text[length] == '=';
-	return false;
-}
-
 static int parse_own(int argc, char **argv, struct options *options, struct error *error)
 {
 	struct getopt_tables tables;
@@ -319,12 +308,10 @@ static int parse_own(int argc, char **argv, struct options *options, struct erro
 
 		if (letter == ':')
 			error_add(error, NULL, "option '%s' needs a value", argv[optind - 1]);
-		else if (letter == '?' && strncmp(argv[optind - 1], "--", 2) == 0)
-			error_add(error, NULL,
-				  is_long_name(&tables, argv[optind - 1] + 2)
-					  ? "option '%s' takes no value"
-					  : "unknown option '%s'",
-				  argv[optind - 1]);
+		else if (letter == '?' && optopt == 0)
+			error_add(error, NULL, "unknown option '%s'", argv[optind - 1]);
+		else if (letter == '?' && strchr(tables.letters, optopt))
+			error_add(error, NULL, "option '%s' takes no value", argv[optind - 1]);
 		else if (letter == '?')
 			error_add(error, NULL, "unknown option '-%c'", optopt);
 		else

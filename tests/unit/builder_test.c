@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define KIB 1024UL
@@ -261,6 +262,21 @@ static void one_file_with_no_access_given_serves_readers_and_writers(void **stat
 	build_tree(&scene);
 	assert_false(find_slice(scene.tree, "x")->writable);
 	assert_true(find_slice(scene.tree, "y")->writable);
+	scene_end(&scene);
+}
+
+static void one_file_is_as_writable_as_one_name_wants_it(void **state)
+{
+	struct scene scene;
+
+	scene_begin(&scene, "t");
+	add_disk(&scene);
+	assert_return_code(link("disk.img", "hard"), errno);
+	add_image(&scene, "hard", "hard", IMAGE_ACCESS_RW);
+	add_slice_with(&scene, "x", &read_only, "disk", 0, 100);
+	build_tree(&scene);
+	assert_int_equal(tree_image_at(scene.tree, 0).access, IMAGE_ACCESS_RW);
+	assert_ptr_equal(tree_image_at(scene.tree, 0).image, tree_image_at(scene.tree, 1).image);
 	scene_end(&scene);
 }
 
@@ -623,6 +639,38 @@ static void thousands_of_errors_take_little_memory(void **state)
 	scene_end(&scene);
 }
 
+/* Processor time to find out that none of so many images can be opened, in microseconds. */
+static int64_t time_to_refuse(int count)
+{
+	struct scene scene;
+	char name[20];
+	clock_t start = clock();
+
+	scene_begin(&scene, "t");
+	for (int i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		add_image(&scene, name, i % 2 ? "." : "missing", IMAGE_ACCESS_AUTO);
+	}
+	assert_result(tree_build(scene.builder, &scene.defaults, false, &scene.error, &scene.tree),
+		      -EINVAL);
+	scene_end(&scene);
+	return (clock() - start) * 1000000 / CLOCKS_PER_SEC;
+}
+
+static void time_for_many_images_grows_with_their_number(void **state)
+{
+	/* On a busy machine a measurement can go wrong; a quadratic one never comes out right. */
+	for (int i = 0; i < 3; i++) {
+		int64_t few = time_to_refuse(2000);
+		int64_t many = time_to_refuse(16 * 2000);
+
+		if (many < 40 * few)
+			return;
+		print_message("2000 images: %d us, 32000: %d us\n", (int)few, (int)many);
+	}
+	fail();
+}
+
 static void errors_of_omitted_messages_still_count(void **state)
 {
 	struct scene scene;
@@ -722,6 +770,7 @@ int main(void)
 		scratch_test(empty_image_is_for_resizing_only),
 		scratch_test(one_file_under_two_names_is_one_image),
 		scratch_test(one_file_with_two_accesses_is_refused),
+		scratch_test(one_file_is_as_writable_as_one_name_wants_it),
 		scratch_test(one_file_with_no_access_given_serves_readers_and_writers),
 		scratch_test(extents_outside_their_image_are_refused),
 		scratch_test(extents_up_to_the_end_are_fine),
@@ -741,6 +790,7 @@ int main(void)
 		scratch_test(mode_of_the_mount_comes_before_the_images),
 		scratch_test(everything_wrong_is_said_at_once),
 		scratch_test(thousands_of_errors_take_little_memory),
+		scratch_test(time_for_many_images_grows_with_their_number),
 		cmocka_unit_test(errors_of_omitted_messages_still_count),
 		scratch_test(inspection_opens_nothing_for_good),
 		cmocka_unit_test(extents_of_a_name_can_be_visited_unopened),

@@ -196,15 +196,24 @@ static void do_write(const struct made *made)
 	assert_int_equal(written, result < 0 ? 0 : result);
 }
 
+static bool tail_is_lost(const struct made *made)
+{
+	const struct extent *last = &made->extents[made->slice.extent_count - 1];
+
+	return world.sizes[index_of(last->image)] < last->offset;
+}
+
 static void do_append(const struct made *made)
 {
 	uint64_t size = random_below(3000);
-	const struct extent *last = &made->extents[made->slice.extent_count - 1];
 	size_t written = 0;
 
-	if (!made->slice.resize || world.sizes[index_of(last->image)] < last->offset)
-		return;
 	random_bytes(buf, size);
+	if (!made->slice.resize || tail_is_lost(made)) {
+		assert_result(slice_append(&made->slice, buf, size, &written),
+			      made->slice.resize ? -EIO : -ENOSPC);
+		return;
+	}
 	assert_int_equal(model_write(made, size_of(made), size), size);
 	assert_result(slice_append(&made->slice, buf, size, &written), 0);
 	assert_int_equal(written, size);
@@ -218,14 +227,12 @@ static void do_resize(const struct made *made)
 
 	if (!made->slice.resize || size < last->start) {
 		assert_result(result, -EPERM);
-		return;
-	}
-	if (world.sizes[index_of(last->image)] < last->offset) {
+	} else if (tail_is_lost(made)) {
 		assert_result(result, -EIO);
-		return;
+	} else {
+		assert_result(result, 0);
+		model_resize(index_of(last->image), last->offset + (size - last->start));
 	}
-	assert_result(result, 0);
-	model_resize(index_of(last->image), last->offset + (size - last->start));
 }
 
 /* One extent's part of an allocation; all of it has the same fate. */
@@ -233,13 +240,13 @@ static int model_allocate_run(const struct made *made, uint64_t position, uint64
 {
 	struct run run = run_at(made, position, length, true);
 	bool zeroes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
+	bool resizing = made->slice.resize &&
+			position >= made->extents[made->slice.extent_count - 1].start;
 	uint64_t end = run.offset + length;
-	const struct extent *tail = &made->extents[made->slice.extent_count - 1];
 
 	if (run.place == ZERO)
 		return zeroes ? 0 : -ENOSPC;
-	if (!made->slice.resize || position < tail->start ||
-	    world.sizes[run.image] < tail->offset) {
+	if (!resizing || tail_is_lost(made)) {
 		if (end > world.sizes[run.image])
 			return -EIO;
 		mode |= FALLOC_FL_KEEP_SIZE;
@@ -476,7 +483,8 @@ static void make_world(void)
 	}
 	for (size_t i = 0; i < SLICES; i++)
 		random_slice(&world.slices[i]);
-	make(&world.slices[RESIZABLE], true, RANGE(world.images[0], random_below(5000), 3001),
+	make(&world.slices[RESIZABLE], true,
+	     RANGE(random_chance(50) ? world.images[0] : NULL, random_below(5000), 3001),
 	     TAIL(world.images[1], random_below(190000)));
 	world.slices[RESIZABLE].slice.resize = true;
 	world.can_zero_range = can_zero_range();

@@ -106,6 +106,7 @@ static size_t check_folder(const struct tree *tree, const struct paths *paths, u
 
 	assert_true(tree_is_directory(tree, node));
 	assert_null(tree_slice(tree, node));
+	assert_null(tree_slice_name(tree, node));
 	for (size_t i = 0; i < count; i++) {
 		char name[TREE_COMPONENT_MAX + 1];
 		char path[80];
@@ -144,7 +145,10 @@ static void random_trees_agree_with_their_list_of_names(void **state)
 			struct tree_slice entry = tree_slice_at(scene.tree, j);
 
 			assert_string_equal(entry.name, paths->names[j]);
-			assert_ptr_equal(find_slice(scene.tree, paths->names[j]), entry.slice);
+			uint32_t node = find_path(scene.tree, paths->names[j]);
+
+			assert_ptr_equal(tree_slice(scene.tree, node), entry.slice);
+			assert_string_equal(tree_slice_name(scene.tree, node), paths->names[j]);
 			assert_int_equal(entry.slice->extents[0].length, j);
 		}
 		scene_end(&scene);
