@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char units[] = "KMGTPE";
@@ -68,6 +69,21 @@ int size_parse(const char *text, size_t length, uint64_t *ret)
 		return -EINVAL;
 	if (overflow || multiply_overflows(value, factor, &value) || value > SIZE_LIMIT)
 		return -ERANGE;
+	*ret = value;
+	return 0;
+}
+
+int number_parse(const char *text, int base, unsigned long max, unsigned long *ret)
+{
+	unsigned long value;
+	char *end;
+
+	if (*text < '0' || *text > '9') /* strtoul takes blanks and signs */
+		return -EINVAL;
+	errno = 0;
+	value = strtoul(text, &end, base);
+	if (errno || *end || value > max)
+		return -EINVAL;
 	*ret = value;
 	return 0;
 }

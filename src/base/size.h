@@ -19,6 +19,9 @@
  */
 int size_parse(const char *text, size_t length, uint64_t *ret);
 
+/* Parse a plain number in base 8 or 10, up to max, all of text. Errors: -EINVAL. */
+int number_parse(const char *text, int base, unsigned long max, unsigned long *ret);
+
 /* Write size with the largest power-of-1024 suffix that divides it: size_parse gives it back.
  * Returns text.
  */

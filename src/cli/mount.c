@@ -70,7 +70,7 @@ static int check_mountpoint(const char *argument, char **ret)
 	struct stat status;
 	int result;
 
-	if (path && statvfs(path, &alive) < 0 && errno == ENOTCONN) {
+	if (path && statvfs(path, &alive) < 0 && mount_is_dead(errno)) {
 		result = remove_dead_mount(path);
 		if (result != 0)
 			return result;

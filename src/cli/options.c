@@ -3,7 +3,7 @@
 #include "options.h"
 
 #include "cleanup.h"
-#include "vec.h"
+#include "size.h"
 
 #include <getopt.h>
 #include <limits.h>
@@ -99,22 +99,6 @@ static bool is_ignored(const char *option)
 	return false;
 }
 
-/* A plain number up to max in the given base. */
-static int parse_number(const char *text, int base, unsigned long max, unsigned long *ret)
-{
-	unsigned long value;
-	char *end;
-
-	if (!text || *text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	value = strtoul(text, &end, base);
-	if (errno || *end || value > max)
-		return -EINVAL;
-	*ret = value;
-	return 0;
-}
-
 /* Index of value in the words, or -EINVAL. */
 static int find_word(const char *value, const char *const *words, size_t count)
 {
@@ -151,15 +135,15 @@ static int set_mount_option(struct options *options, enum mount_option_key key, 
 	case MOUNT_OPTION_ALLOW_OTHER:
 		return append_fuse_option(options, "allow_other");
 	case MOUNT_OPTION_UID:
-		result = parse_number(value, 10, UINT_MAX - 1, &number);
+		result = number_parse(value, 10, UINT_MAX - 1, &number);
 		options->uid = number;
 		break;
 	case MOUNT_OPTION_GID:
-		result = parse_number(value, 10, UINT_MAX - 1, &number);
+		result = number_parse(value, 10, UINT_MAX - 1, &number);
 		options->gid = number;
 		break;
 	case MOUNT_OPTION_MODE:
-		result = parse_number(value, 8, 0777, &number);
+		result = number_parse(value, 8, 0777, &number);
 		options->mode = number;
 		options->has_mode = true;
 		break;

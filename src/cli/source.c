@@ -54,22 +54,25 @@ static char *folder_of(const char *table)
 	return steal_pointer(&path);
 }
 
+static int read_file(const char *table, struct tree_builder *builder, struct error *error)
+{
+	_cleanup_(cleanup_fclose) FILE *file = fopen(table, "re");
+	_cleanup_(cleanup_free) char *folder = file ? folder_of(table) : NULL;
+
+	if (folder)
+		return table_read(file, folder, builder, error);
+	error_add(error, NULL, "%s: %s", table, strerror(errno));
+	return -EINVAL;
+}
+
 static int read_table(const char *table, struct tree_builder *builder, struct error *error)
 {
-	_cleanup_(cleanup_fclose) FILE *file = NULL;
 	_cleanup_(cleanup_free) char *folder = NULL;
 
-	if (strcmp(table, "-") == 0) {
-		folder = realpath(".", NULL);
-		return folder ? table_read(stdin, folder, builder, error) : -errno;
-	}
-	file = fopen(table, "re");
-	folder = file ? folder_of(table) : NULL;
-	if (!folder) {
-		error_add(error, NULL, "%s: %s", table, strerror(errno));
-		return -EINVAL;
-	}
-	return table_read(file, folder, builder, error);
+	if (strcmp(table, "-") != 0)
+		return read_file(table, builder, error);
+	folder = realpath(".", NULL);
+	return folder ? table_read(stdin, folder, builder, error) : -errno;
 }
 
 static int read_slices(const struct source *source, const struct options *options,

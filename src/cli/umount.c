@@ -44,7 +44,7 @@ static int unmount_live(const char *mountpoint, const struct mount *mount)
 	_cleanup_(cleanup_free) char *message = NULL;
 	int result;
 
-	if (flushed == -ENOTCONN)
+	if (mount_is_dead(-flushed))
 		return unmount_dead(mountpoint);
 	if (flushed == -EACCES) /* somebody else's mount; its daemon's last flush will tell */
 		flushed = 0;

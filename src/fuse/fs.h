@@ -111,6 +111,9 @@ void reply_status(fuse_req_t request, int result);
 /* Whether a reply went out; a request whose reply failed is gone, and must not get another. */
 void count_reply(int sent);
 
+/* operations.c */
+extern const struct fuse_lowlevel_ops operations;
+
 /* handle.c */
 int handles_init(struct handles *handles);
 void handles_destroy(struct handles *handles);

@@ -110,7 +110,7 @@ char *mount_resolve(const char *path)
 	const char *base;
 	char *slash;
 
-	if (resolved || (errno != ENOTCONN && errno != EACCES && errno != EIO))
+	if (resolved || (!mount_is_dead(errno) && errno != EACCES && errno != EIO))
 		return resolved;
 	copy = strdup(path);
 	if (!copy)

@@ -2,8 +2,15 @@
 #ifndef FUSE_MOUNTS_H
 #define FUSE_MOUNTS_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <sys/types.h>
+
+/* What calls on a mount say when its daemon has died, and while it is dying. */
+static inline bool mount_is_dead(int error)
+{
+	return error == ENOTCONN || error == ECONNABORTED;
+}
 
 /* What the kernel says is mounted, without touching any of it: a dead or busy mount cannot block
  * these calls.

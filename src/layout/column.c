@@ -34,22 +34,6 @@ int column_access(const char *text, const struct location *at, struct error *err
 	return 0;
 }
 
-/* A number without sign up to max, and nothing else. */
-static int parse_number(const char *text, int base, unsigned long max, unsigned long *ret)
-{
-	unsigned long value;
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	value = strtoul(text, &end, base);
-	if (errno || *end || value > max)
-		return -EINVAL;
-	*ret = value;
-	return 0;
-}
-
 /* One option: 0, -EINVAL a bad value, -ENOENT unknown. */
 static int slice_option(const char *option, struct slice_options *options)
 {
@@ -63,14 +47,14 @@ static int slice_option(const char *option, struct slice_options *options)
 	} else if (strcmp(option, "resize") == 0) {
 		options->resize = true;
 	} else if (strncmp(option, "mode=", 5) == 0) {
-		result = parse_number(option + 5, 8, 0777, &value);
+		result = number_parse(option + 5, 8, 0777, &value);
 		if (result < 0)
 			return result;
 		options->mode = value;
 		options->has_mode = true;
 	} else if (strncmp(option, "uid=", 4) == 0 || strncmp(option, "gid=", 4) == 0) {
 		/* The largest one is "no change" in chown(2), not an owner. */
-		result = parse_number(option + 4, 10, UINT_MAX - 1, &value);
+		result = number_parse(option + 4, 10, UINT_MAX - 1, &value);
 		if (result < 0)
 			return result;
 		*(option[0] == 'u' ? &options->uid : &options->gid) = value;

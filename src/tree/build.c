@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/* From what a table says to a checked tree.
+ *
+ * tree_build() opens the images, checks every extent against its image, settles accesses and modes,
+ * sorts the names, and marks aliases; each step goes through everything, so that all that is wrong
+ * is said at once.
+ */
+#include "builder_internal.h"
+#include "cleanup.h"
+#include "extent.h"
+#include "overflow.h"
+#include "overlap.h"
+#include "size.h"
+
+#include <string.h>
+
+/* Everything that tree_build() works with. */
+struct building {
+	struct tree_builder *builder;
+	const struct tree_defaults *defaults;
+	struct error *error;
+	struct tree *tree;
+	uint64_t *image_sizes; /* by number */
+};
+
+static const char *open_fault(int error)
+{
+	switch (error) {
+	case -EBUSY:
+		return "in use by another program (lock=off overrides a lock)";
+	case -ENOTSUP:
+		return "neither a regular file nor a block device";
+	case -ENOMEM:
+		return "no memory or address space to map it";
+	default:
+		return strerror(-error);
+	}
+}
+
+/* What nobody is to write is opened, locked and mapped to read. */
+static enum image_access wanted_access(const struct building *b,
+				       const struct image_request *request)
+{
+	if (b->defaults->read_only || (request->access == IMAGE_ACCESS_AUTO && !request->for_write))
+		return IMAGE_ACCESS_RO;
+	return request->access;
+}
+
+/* An image that is open already under another name: shared, since one file is mapped once. 1 when
+ * it was, 0, or -EINVAL.
+ */
+static int share_image(struct building *b, size_t index)
+{
+	struct image_request *request = &b->builder->images.data[index];
+	struct image_request *first = &b->builder->images.data[request->first];
+	struct image_slot *slots = b->tree->images;
+	struct stat status;
+
+	if (first == request || !slots[request->first].image || stat(request->path, &status) < 0 ||
+	    !image_is(slots[request->first].image, &status))
+		return 0;
+	if ((wanted_access(b, first) == IMAGE_ACCESS_RO) !=
+	    (wanted_access(b, request) == IMAGE_ACCESS_RO))
+		return fail_at(b->builder, b->error, request->line,
+			       "image '%s': the same file as image '%s'; give both the same access",
+			       b->tree->image_names.strings[index],
+			       b->tree->image_names.strings[request->first]);
+	slots[index].image = image_ref(slots[request->first].image);
+	b->image_sizes[index] = b->image_sizes[request->first];
+	return 1;
+}
+
+static int open_one(struct building *b, size_t index, bool inspect)
+{
+	struct image_request *request = &b->builder->images.data[index];
+	struct image_slot *slot = &b->tree->images[index];
+	const char *name = b->tree->image_names.strings[index];
+	int result = share_image(b, index);
+
+	if (result != 0)
+		return result < 0 ? result : 0;
+	result = image_open(request->path, wanted_access(b, request),
+			    (b->defaults->no_lock ? IMAGE_NO_LOCK : 0) |
+				    (inspect ? IMAGE_INSPECT : 0),
+			    &slot->image);
+	if (result == 0)
+		result = image_size(slot->image, &b->image_sizes[index]);
+	if (result < 0)
+		return fail_at(b->builder, b->error, request->line, "image '%s': %s: %s", name,
+			       request->path, open_fault(result));
+	if (b->image_sizes[index] == 0 && (!request->for_resize || b->defaults->read_only))
+		return fail_at(b->builder, b->error, request->line,
+			       "image '%s': %s: is empty; only a tail slice with resize can use it",
+			       name, request->path);
+	return 0;
+}
+
+/* What the slices want of their images. */
+static void mark_uses(struct tree_builder *builder)
+{
+	for (size_t i = 0; i < builder->slices.count; i++) {
+		const struct slice_options *options = &builder->slices.data[i].options;
+
+		for (size_t j = builder->slices.data[i].first_extent; j < extents_end(builder, i);
+		     j++) {
+			uint32_t image = builder->extents.data[j].image;
+
+			if (image == ZEROS)
+				continue;
+			builder->images.data[image].for_write |= options->access != IMAGE_ACCESS_RO;
+			builder->images.data[image].for_resize |= options->resize;
+		}
+	}
+}
+
+/* What tells files and devices apart, and whose it is. */
+struct file_key {
+	bool block_device;
+	dev_t device;
+	ino_t inode;
+	uint32_t image;
+};
+
+static int compare_files(const struct file_key *a, const struct file_key *b)
+{
+	if (a->block_device != b->block_device)
+		return a->block_device ? 1 : -1;
+	if (a->device != b->device)
+		return a->device < b->device ? -1 : 1;
+	return (a->inode > b->inode) - (a->inode < b->inode);
+}
+
+static int compare_keys(const void *left, const void *right)
+{
+	const struct file_key *a = left;
+	const struct file_key *b = right;
+
+	return compare_files(a, b) ?: (a->image > b->image) - (a->image < b->image);
+}
+
+/* The keys [start, end) are of one file, in order of their images. */
+static void join_run(struct image_request *images, const struct file_key *keys, size_t start,
+		     size_t end)
+{
+	bool for_write = false;
+	bool for_resize = false;
+
+	for (size_t i = start; i < end; i++) {
+		const struct image_request *image = &images[keys[i].image];
+
+		for_write |= image->for_write || image->access == IMAGE_ACCESS_RW;
+		for_resize |= image->for_resize;
+	}
+	for (size_t i = start; i < end && end - start > 1; i++) {
+		images[keys[i].image].for_write = for_write;
+		images[keys[i].image].for_resize = for_resize;
+		images[keys[i].image].first = keys[start].image;
+	}
+}
+
+/* Names of one file share its image, so what one wants all get. */
+static int join_uses(struct tree_builder *builder)
+{
+	struct image_request *images = builder->images.data;
+	size_t count = 0;
+	_cleanup_(cleanup_free) struct file_key *keys =
+		calloc(builder->images.count + 1, sizeof(*keys));
+
+	if (!keys)
+		return -ENOMEM;
+	for (size_t i = 0; i < builder->images.count; i++) {
+		struct stat status;
+		bool block_device;
+
+		images[i].first = i;
+		if (stat(images[i].path, &status) < 0)
+			continue;
+		block_device = S_ISBLK(status.st_mode);
+		keys[count++] = (struct file_key){
+			.block_device = block_device,
+			.device = block_device ? status.st_rdev : status.st_dev,
+			.inode = block_device ? 0 : status.st_ino,
+			.image = i,
+		};
+	}
+	qsort(keys, count, sizeof(*keys), compare_keys);
+	for (size_t start = 0, end; start < count; start = end) {
+		for (end = start + 1; end < count && compare_files(&keys[start], &keys[end]) == 0;)
+			end++;
+		join_run(images, keys, start, end);
+	}
+	return 0;
+}
+
+static void open_images(struct building *b, bool inspect)
+{
+	struct tree_builder *builder = b->builder;
+
+	for (size_t i = 0; i < builder->images.count; i++) {
+		builder->images.data[i].failed = open_one(b, i, inspect) < 0;
+		b->tree->images[i].path = steal_pointer(&builder->images.data[i].path);
+	}
+}
+
+static void report_outside(struct building *b, const struct slice_request *slice,
+			   const struct extent_request *request)
+{
+	char offset[SIZE_TEXT_MAX];
+	char length[SIZE_TEXT_MAX];
+	char size[SIZE_TEXT_MAX];
+	const char *image = b->tree->image_names.strings[request->image];
+
+	size_format(request->offset, offset);
+	size_format(b->image_sizes[request->image], size);
+	if (request->length == EXTENT_TAIL)
+		fail_at(b->builder, b->error, request->line,
+			"slice '%s': offset %s is past the end of image '%s' (%s)",
+			request_name(b->builder, slice), offset, image, size);
+	else
+		fail_at(b->builder, b->error, request->line,
+			"slice '%s': offset %s + length %s exceeds image '%s' (%s)",
+			request_name(b->builder, slice), offset,
+			size_format(request->length, length), image, size);
+}
+
+/* What the images of a slice allow. */
+struct allowed {
+	mode_t mode;
+	bool images;           /* any at all */
+	bool writable;         /* all of them */
+	bool failed;           /* some could not be opened, or an extent is wrong */
+	const char *read_only; /* the name of one that is */
+};
+
+/* Check one extent and turn it into its final form at *start, which moves on. */
+static void resolve_extent(struct building *b, const struct slice_request *slice,
+			   const struct extent_request *request, struct extent *extent,
+			   uint64_t *start, struct allowed *allowed)
+{
+	uint64_t length;
+
+	*extent = (struct extent){ .start = *start, .length = request->length };
+	if (request->image != ZEROS) {
+		struct image *image = b->tree->images[request->image].image;
+
+		if (b->builder->images.data[request->image].failed) {
+			allowed->failed = true;
+			return;
+		}
+		if (!extent_fits(request->offset, request->length,
+				 b->image_sizes[request->image])) {
+			report_outside(b, slice, request);
+			allowed->failed = true;
+			return;
+		}
+		extent->image = image;
+		extent->offset = request->offset;
+		allowed->mode &= image_mode(image);
+		allowed->images = true;
+		if (!image_writable(image)) {
+			allowed->writable = false;
+			allowed->read_only = b->tree->image_names.strings[request->image];
+		}
+	}
+	length = request->length;
+	if (length == EXTENT_TAIL && request->image != ZEROS)
+		length = b->image_sizes[request->image] - request->offset;
+	if (add_overflows(*start, length, start) || *start > SIZE_LIMIT) {
+		fail_at(b->builder, b->error, request->line, "slice '%s': is too large",
+			request_name(b->builder, slice));
+		allowed->failed = true;
+		*start = 0;
+	}
+}
+
+/* Access, mode and owner, once the extents are known. */
+static void resolve_attributes(struct building *b, const struct slice_request *request,
+			       const struct allowed *allowed, struct slice *slice)
+{
+	const struct slice_options *options = &request->options;
+	const struct tree_defaults *defaults = b->defaults;
+	const char *name = request_name(b->builder, request);
+	const struct extent *last = &slice->extents[slice->extent_count - 1];
+
+	slice->uid = options->has_uid ? options->uid : defaults->uid;
+	slice->gid = options->has_gid ? options->gid : defaults->gid;
+	slice->mode = options->has_mode    ? options->mode
+		      : defaults->has_mode ? defaults->mode
+					   : allowed->mode;
+	slice->tail = last->length == EXTENT_TAIL;
+	if (allowed->failed)
+		return;
+	if (options->access == IMAGE_ACCESS_AUTO)
+		slice->writable = allowed->images && allowed->writable;
+	else
+		slice->writable = options->access == IMAGE_ACCESS_RW && !defaults->read_only;
+	if (slice->writable && !allowed->writable)
+		fail_at(b->builder, b->error, request->line,
+			"slice '%s': rw, but image '%s' is read-only", name, allowed->read_only);
+	if (!options->resize || defaults->read_only)
+		return;
+	slice->resize = true;
+	if (!slice->tail || !slice->writable || image_is_block_device(last->image))
+		fail_at(b->builder, b->error, request->line,
+			"slice '%s': resize needs a writable tail slice of a regular file", name);
+}
+
+static void resolve_slice(struct building *b, size_t index)
+{
+	struct tree_builder *builder = b->builder;
+	const struct slice_request *request = &builder->slices.data[index];
+	size_t end = extents_end(builder, index);
+	struct allowed allowed = { .mode = 0666, .writable = true };
+	uint64_t start = 0;
+
+	b->tree->slots[index] = (struct slot){
+		.path = request->path,
+		.explicit = (request->options.has_mode ? SLOT_MODE : 0) |
+			    (request->options.has_uid ? SLOT_UID : 0) |
+			    (request->options.has_gid ? SLOT_GID : 0),
+	};
+	if (request->first_extent == end) {
+		if (!request->refused)
+			fail_at(builder, b->error, request->line, "slice '%s': has no extent",
+				request_name(builder, request));
+		return;
+	}
+	for (size_t i = request->first_extent; i < end; i++)
+		resolve_extent(b, request, &builder->extents.data[i], &b->tree->extents[i], &start,
+			       &allowed);
+	b->tree->slices[index].extents = &b->tree->extents[request->first_extent];
+	b->tree->slices[index].extent_count = end - request->first_extent;
+	resolve_attributes(b, request, &allowed, &b->tree->slices[index]);
+}
+
+static int sort_names(struct building *b)
+{
+	_cleanup_(cleanup_free) uint32_t *lines = NULL;
+	size_t count = b->tree->slice_count;
+
+	lines = malloc(count * sizeof(*lines) + 1);
+	if (!lines)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		lines[i] = b->builder->slices.data[i].line;
+	return tree_grow_nodes(b->tree, b->builder->file, lines, b->error);
+}
+
+static int allocate_tree(struct building *b)
+{
+	struct tree_builder *builder = b->builder;
+	struct tree *tree = b->tree;
+
+	tree->slice_count = builder->slices.count;
+	tree->slices = calloc(tree->slice_count + 1, sizeof(*tree->slices));
+	tree->slots = calloc(tree->slice_count + 1, sizeof(*tree->slots));
+	tree->extents = calloc(builder->extents.count + 1, sizeof(*tree->extents));
+	tree->images = calloc(builder->images.count + 1, sizeof(*tree->images));
+	b->image_sizes = calloc(builder->images.count + 1, sizeof(*b->image_sizes));
+	if (!tree->slices || !tree->slots || !tree->extents || !tree->images || !b->image_sizes)
+		return -ENOMEM;
+	tree->image_names = builder->image_names;
+	builder->image_names = (struct names){ 0 };
+	return 0;
+}
+
+static int build(struct building *b, bool inspect)
+{
+	int result = allocate_tree(b);
+
+	if (result < 0)
+		return result;
+	mark_uses(b->builder);
+	result = join_uses(b->builder);
+	if (result < 0)
+		return result;
+	open_images(b, inspect);
+	for (size_t i = 0; i < b->tree->slice_count; i++)
+		resolve_slice(b, i);
+	b->tree->paths = b->builder->paths.data;
+	b->builder->paths.data = NULL;
+	result = sort_names(b);
+	if (result == 0 && (b->error->count > 0 || b->error->omitted > 0))
+		result = -EINVAL;
+	return result ?: overlap_mark_aliases(b->tree->slices, b->tree->slice_count);
+}
+
+int tree_build(struct tree_builder *builder, const struct tree_defaults *defaults, bool inspect,
+	       struct error *error, struct tree **ret)
+{
+	struct tree *tree = calloc(1, sizeof(*tree));
+	struct building b = { builder, defaults, error, tree, NULL };
+	int result = tree ? build(&b, inspect) : -ENOMEM;
+
+	free(b.image_sizes);
+	if (result < 0) {
+		tree_free(tree);
+		return result;
+	}
+	*ret = tree;
+	return 0;
+}

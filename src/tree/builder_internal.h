@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TREE_BUILDER_INTERNAL_H
+#define TREE_BUILDER_INTERNAL_H
+
+#include "tree_internal.h"
+
+/* What the builder has been told (builder.c), and makes a tree of (build.c). */
+
+struct image_request {
+	char *path;
+	enum image_access access;
+	uint32_t line;
+	bool for_resize; /* some slice may resize it, so it may be empty */
+	bool for_write;  /* some slice is not ro */
+	uint32_t first;  /* the first image that is the same file; itself, mostly */
+	bool failed;
+};
+
+struct slice_request {
+	uint32_t path; /* in paths */
+	uint32_t line;
+	uint32_t first_extent;
+	bool refused; /* an extent of it was, which is an error already */
+	struct slice_options options;
+};
+
+#define ZEROS UINT32_MAX
+
+struct extent_request {
+	uint64_t offset;
+	uint64_t length;
+	uint32_t image; /* number of its name, or ZEROS */
+	uint32_t line;
+};
+
+struct tree_builder {
+	const char *file;
+	uint32_t line;
+	struct names image_names;
+	VEC(struct image_request) images;
+	VEC(struct slice_request) slices;
+	VEC(struct extent_request) extents;
+	VEC(char) paths;
+};
+
+/* Report at the given line and return -EINVAL. */
+#define fail_at(builder, error, at_line, ...)                                                      \
+	({                                                                                         \
+		struct location at_ = { (builder)->file, (at_line) };                              \
+		error_add((error), &at_, __VA_ARGS__);                                             \
+		-EINVAL;                                                                           \
+	})
+
+#define fail_here(builder, error, ...) fail_at(builder, error, (builder)->line, __VA_ARGS__)
+
+static inline const char *request_name(const struct tree_builder *builder,
+				       const struct slice_request *request)
+{
+	return builder->paths.data + request->path;
+}
+
+/* The extents of slice number index. */
+static inline size_t extents_end(const struct tree_builder *builder, size_t index)
+{
+	return index + 1 < builder->slices.count ? builder->slices.data[index + 1].first_extent
+						 : builder->extents.count;
+}
+
+#endif
