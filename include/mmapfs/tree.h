@@ -74,6 +74,9 @@ int tree_builder_slice(struct tree_builder *builder, const char *name,
 int tree_builder_extent(struct tree_builder *builder, const char *image, uint64_t offset,
 			uint64_t length, struct error *error);
 
+/* An extent of the slice that was begun last could not even be read, and error says so already. */
+void tree_builder_extent_unread(struct tree_builder *builder);
+
 /* Calls visit for each extent of the slice called name (a path within the mount), unchecked, as
  * the table has them; nothing is opened. -ENOENT when there is none; else the first nonzero value
  * that visit returns, or 0.

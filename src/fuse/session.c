@@ -44,16 +44,6 @@ static struct {
 	bool debug;
 } fuse_message;
 
-/* What libfuse reports as an error and is none here: a reply whose pages have gone, which its
- * handler counts (count_reply), and the end of the mount while a request was on its way.
- */
-static bool is_expected(const char *text)
-{
-	return strncmp(text, "writing device: ", 16) == 0 ||
-	       (strncmp(text, "reading device: ", 16) == 0 &&
-		strstr(text, strerrordesc_np(ECONNABORTED)));
-}
-
 static void keep_message(const char *piece)
 {
 	size_t room = sizeof(fuse_message.text) - 1 - fuse_message.length;
@@ -82,8 +72,6 @@ __attribute__((format(printf, 2, 0))) static void on_fuse_log(enum fuse_log_leve
 	vsnprintf(line, sizeof(line), format, arguments);
 	if (strncmp(text, "fuse: ", 6) == 0)
 		text += 6;
-	if (is_expected(text))
-		return;
 	if (fuse_message.keeping) {
 		keep_message(text);
 		return;
@@ -351,12 +339,13 @@ static void unmount(struct session *session)
 	_cleanup_(cleanup_free) char *path = NULL;
 
 	session->mounted = false;
-	if (session->device &&
-	    mount_find_device(session->device, session->mountpoint, &path) == 0 &&
-	    strcmp(path, session->mountpoint) != 0)
-		(void)mount_detach(path, true, NULL);
-	if (session->device && (!path || strcmp(path, session->mountpoint) != 0))
+	if (connection_alive(session->fuse) && session->device &&
+	    (mount_find_device(session->device, session->mountpoint, &path) < 0 ||
+	     strcmp(path, session->mountpoint) != 0)) {
+		if (path)
+			(void)mount_detach(path, true, NULL);
 		disconnect(session->fuse);
+	}
 	fuse_session_unmount(session->fuse);
 }
 

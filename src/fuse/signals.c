@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -27,6 +28,13 @@ static void set_of_signals(sigset_t *ret)
 	sigaddset(ret, SIGHUP);
 }
 
+bool connection_alive(struct fuse_session *session)
+{
+	struct pollfd device = { .fd = fuse_session_fd(session) };
+
+	return poll(&device, 1, 0) >= 0 && !(device.revents & POLLERR);
+}
+
 void signals_block(void)
 {
 	sigset_t set;
@@ -45,7 +53,8 @@ static pid_t start_detach(const struct stopper *stopper)
 	int fd;
 
 	/* By the device: a rename may have moved the mount, another may lie on top of it. */
-	if (!stopper->device || mount_find_device(stopper->device, stopper->mountpoint, &path) < 0)
+	if (!stopper->device || !connection_alive(stopper->session) ||
+	    mount_find_device(stopper->device, stopper->mountpoint, &path) < 0)
 		return -1;
 	child = fork();
 	if (child != 0) {

@@ -27,6 +27,11 @@ struct stopper {
 	atomic_bool finished;
 };
 
+/* Whether the session's mount still exists, attached or not. Once it does not, its device number can
+ * be another mount's.
+ */
+bool connection_alive(struct fuse_session *session);
+
 /* Block the signals in this thread and those that it starts from now on. */
 void signals_block(void);
 

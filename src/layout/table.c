@@ -143,8 +143,12 @@ static int read_extent_columns(struct reader *reader, int column)
 	if (strcmp(length_text, "-") != 0)
 		result = column_size(length_text, "length", &reader->at, reader->error, &length)
 				 ?: result;
-	if (result < 0 || reader->context == CONTEXT_BROKEN)
+	if (reader->context == CONTEXT_BROKEN)
 		return result;
+	if (result < 0) {
+		tree_builder_extent_unread(reader->builder);
+		return result;
+	}
 	return tree_builder_extent(reader->builder, strcmp(image, "-") == 0 ? NULL : image, offset,
 				   length, reader->error);
 }

@@ -139,6 +139,12 @@ int tree_builder_extent(struct tree_builder *builder, const char *image, uint64_
 	return result;
 }
 
+void tree_builder_extent_unread(struct tree_builder *builder)
+{
+	if (builder->slices.count > 0)
+		builder->slices.data[builder->slices.count - 1].refused = true;
+}
+
 int tree_builder_visit(const struct tree_builder *builder, const char *name, extent_visitor visit,
 		       void *context)
 {

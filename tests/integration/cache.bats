@@ -125,3 +125,42 @@ is_cached() {
 	truncate -s 2M "$temp/disk"
 	assert_range "$temp/disk" 1M 500001 "$mnt/a"
 }
+
+# One process writes and reads back, two open, read and close: nobody may drop what is being written.
+write_among_readers() {
+	/usr/bin/python3 - "$1" <<-'EOF'
+		import os, signal, sys
+
+		path = sys.argv[1]
+		readers = []
+		for _ in range(2):
+		    pid = os.fork()
+		    if pid == 0:
+		        while True:
+		            fd = os.open(path, os.O_RDONLY)
+		            os.pread(fd, 131072, 0)
+		            os.close(fd)
+		    readers.append(pid)
+		fd = os.open(path, os.O_RDWR)
+		stale = 0
+		for n in range(1500):
+		    data = n.to_bytes(4, "little") * 32768
+		    os.pwrite(fd, data, 0)
+		    stale += os.pread(fd, len(data), 0) != data
+		    if n % 2:
+		        os.fdatasync(fd)
+		for pid in readers:
+		    os.kill(pid, signal.SIGKILL)
+		    os.waitpid(pid, 0)
+		sys.exit(f"{stale} of 1500 reads were stale" if stale else 0)
+	EOF
+}
+
+@test "opens of others never bring back what a writer has overwritten" {
+	for cache in auto none always; do
+		mount_slices "$temp/disk" 'a=@8K+1M' -- -o "cache=$cache"
+		timeout 60 bash -c "$(declare -f write_among_readers); write_among_readers '$mnt/a'"
+		cmp -n 131072 "$mnt/a" <(tail -c +8193 "$temp/disk")
+		unmount
+	done
+}

@@ -89,3 +89,13 @@ msyncs_of() {
 	head -c 300000 /dev/zero | tr '\0' z | cmp -i 0:12444 -n 300000 - "$temp/disk"
 	assert_untouched "$temp/disk" 12444 300000
 }
+
+@test "O_SYNC and O_DSYNC flush what is copied and allocated, too" {
+	make_image "$temp/disk" 1M
+	mount_slices "$temp/disk" 'a=@12345+100003' 'b=@512K+64K'
+
+	for flags in rdwr,dsync rdwr,sync; do
+		[ "$(msyncs_of call -f $flags copy_file_range "$mnt/b" 0 "$mnt/a" 7 5000)" -ge 1 ]
+		[ "$(msyncs_of call -f $flags fallocate "$mnt/a" punch_hole 0 5000)" -ge 1 ]
+	done
+}

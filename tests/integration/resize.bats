@@ -156,3 +156,21 @@ assert_image() {
 	run_errno EFBIG truncate "$mnt/tail" 0x7ffffffffffffff0
 	cmp "$temp/disk" "$temp/disk.snapshot"
 }
+
+@test "a tail whose beginning is lost takes nothing, so that its neighbours' bytes do not turn into zeros" {
+	unmount
+	make_image "$temp/disk" 1M
+	mount_slices "$temp/disk" 'all=@0,resize' 'middle=@256K+256K' 'late=@512K,resize'
+
+	truncate -s 300K "$temp/disk"
+	run_errno EIO write "$mnt/late" 0 100
+	run_errno EIO -f wronly,append write "$mnt/late" 0 100
+	run_errno EIO truncate "$mnt/late" 5
+	run_errno EIO fallocate "$mnt/late" default 0 100
+	assert_equal "$(stat -c %s "$temp/disk")" $((300 * 1024))
+	run_errno EIO read "$mnt/middle" 100K 100
+
+	truncate -s 100K "$mnt/all"
+	run_errno EIO -f wronly,append write "$mnt/late" 0 100
+	assert_equal "$(stat -c %s "$temp/disk")" $((100 * 1024))
+}

@@ -163,6 +163,18 @@ static void touching_a_byte_makes_its_page_hot(void **state)
 	map_destroy(&map);
 }
 
+static void clearing_a_byte_clears_its_page(void **state)
+{
+	struct map map;
+
+	file_resize("image", PAGES * page_size());
+	map = map_file("image", true);
+	map_set_hot(&map, 0, 10);
+	map_clear_hot(&map, 100, 50); /* another byte of the last hot page */
+	assert_false(map_is_hot(&map, 0, 1));
+	map_destroy(&map);
+}
+
 static void random_range(uint64_t *ret_offset, uint64_t *ret_length)
 {
 	*ret_offset = random_below(PAGES * page_size() + 1);
@@ -298,6 +310,7 @@ int main(void)
 		scratch_test(nothing_is_hot_at_first),
 		scratch_test(read_only_mapping_is_never_hot),
 		scratch_test(touching_a_byte_makes_its_page_hot),
+		scratch_test(clearing_a_byte_clears_its_page),
 		scratch_test(hot_pages_agree_with_an_array_of_bools),
 		scratch_test(ranges_past_the_mapping_are_clipped),
 		scratch_test(flush_makes_its_pages_cold),
