@@ -136,11 +136,12 @@ void map_set_hot(struct map *map, uint64_t offset, uint64_t length)
 {
 	struct hot_walk walk = hot_walk_begin(map, offset, length);
 	uint64_t end = atomic_load_explicit(&map->hot_end, memory_order_relaxed);
+	uint64_t reached = walk.end << page_shift();
 	_Atomic uint64_t *word;
 	uint64_t bits;
 
-	while (end < offset + length &&
-	       !atomic_compare_exchange_weak_explicit(&map->hot_end, &end, offset + length,
+	while (end < reached &&
+	       !atomic_compare_exchange_weak_explicit(&map->hot_end, &end, reached,
 						      memory_order_relaxed, memory_order_relaxed))
 		;
 	while (hot_walk_next(map, &walk, &word, &bits))

@@ -16,7 +16,7 @@ struct map {
 	char *base;
 	uint64_t length;          /* bytes, whole pages */
 	_Atomic uint64_t *hot;    /* a bit a page; NULL when read-only */
-	_Atomic uint64_t hot_end; /* no bit behind this byte was ever set */
+	_Atomic uint64_t hot_end; /* whole pages: no bit behind them was ever set */
 };
 
 /* Headroom that is asked for beyond the file; halved as long as there is no address space. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads, writes and flushes of slices: each is arithmetic (extent.c) and then work on the images' one mapping.
+/* Reads, writes and flushes of slices: each is arithmetic (extent.c), and then work on the one
+ * mapping of each image.
  *
  * Reads hand out ranges of the mapping for the kernel to copy from; it answers a page that is gone
  * with EIO. Only the page that holds a shrunken image's new end cannot be told from data that way
