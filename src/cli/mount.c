@@ -161,13 +161,18 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Two mounts at one place at a time: the second waits here, and then finds the first. */
+/* Two mounts at one place at a time: the second waits here, and then finds the first. Not for ever:
+ * the folder's lock may be in use for something else.
+ */
+#define LOCK_TRIES 100
+#define LOCK_PAUSE_US 50000
+
 static int lock_mountpoint(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd >= 0)
-		(void)flock(fd, LOCK_EX);
+	for (int i = 0; fd >= 0 && i < LOCK_TRIES && flock(fd, LOCK_EX | LOCK_NB) < 0; i++)
+		usleep(LOCK_PAUSE_US);
 	return fd;
 }
 
