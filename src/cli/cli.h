@@ -28,6 +28,17 @@ void complain_all(struct error *error);
 /* Flush standard output: an exit status, and a message when it could not be written. */
 int finish_output(void);
 
+/* For _cleanup_(). */
+static inline void cleanup_tree(struct tree **tree)
+{
+	tree_free(*tree);
+}
+
+static inline void cleanup_builder(struct tree_builder **builder)
+{
+	tree_builder_free(*builder);
+}
+
 /* What the command line wants mounted. arguments holds IMAGE when there is neither a table nor
  * slices that all name theirs. 0, or an exit status when the combination makes no sense.
  */

@@ -9,11 +9,6 @@
 #include <jansson.h>
 #include <string.h>
 
-static void cleanup_tree(struct tree **tree)
-{
-	tree_free(*tree);
-}
-
 /* A string of the table as JSON, which knows only UTF-8: other bytes become U+FFFD. */
 static json_t *json_text(const char *text)
 {

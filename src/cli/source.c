@@ -8,11 +8,6 @@
 
 #include <string.h>
 
-static void cleanup_builder(struct tree_builder **builder)
-{
-	tree_builder_free(*builder);
-}
-
 static void cleanup_reader(struct spec_reader **reader)
 {
 	spec_reader_free(*reader);

@@ -29,11 +29,6 @@ static int print_extent(void *context, const char *image, uint64_t offset, uint6
 	return 0;
 }
 
-static void cleanup_builder(struct tree_builder **builder)
-{
-	tree_builder_free(*builder);
-}
-
 /* Read the table of the mount at mountpoint into builder; says what is wrong. */
 static int read_mounted_table(const char *mountpoint, struct tree_builder *builder)
 {

@@ -205,7 +205,7 @@ static int allocate_pieces(const struct slice *slice, int mode, uint64_t offset,
 	walk = extent_walk_begin(slice->extents, slice->extent_count, offset, length);
 	while (extent_walk_next(&walk, &piece)) {
 		bool may_grow;
-		int result = piece_grows(slice, &piece, &may_grow);
+		int result = piece_grows(slice, &piece, &known, &may_grow);
 
 		if (result == 0)
 			result = piece_allocate(&piece, mode, may_grow, &known);

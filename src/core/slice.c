@@ -39,21 +39,31 @@ int slice_size(const struct slice *slice, uint64_t *ret)
 	return 0;
 }
 
+/* Look at the image's size, once for a run of pieces of the same image. */
+static int know_size(const struct image *image, struct known_size *known)
+{
+	int result;
+
+	if (known->image == image)
+		return 0;
+	result = image_size(image, &known->size);
+	if (result == 0)
+		known->image = image;
+	return result;
+}
+
 int piece_held(const struct piece *piece, struct known_size *known, uint64_t *ret)
 {
 	uint64_t size;
+	int result;
 
 	if (!piece->image) {
 		*ret = piece->length;
 		return 0;
 	}
-	if (known->image != piece->image) {
-		int result = image_size(piece->image, &known->size);
-
-		if (result < 0)
-			return result;
-		known->image = piece->image;
-	}
+	result = know_size(piece->image, known);
+	if (result < 0)
+		return result;
 	size = min_u64(known->size, piece->image->map.length);
 	*ret = size > piece->offset ? min_u64(piece->length, size - piece->offset) : 0;
 	return 0;
@@ -257,20 +267,20 @@ static int piece_write(const struct piece *piece, bool may_grow, struct known_si
 	return image_write(image, piece->offset, may_grow, buf, length, ret_size);
 }
 
-int piece_grows(const struct slice *slice, const struct piece *piece, bool *ret)
+int piece_grows(const struct slice *slice, const struct piece *piece, struct known_size *known,
+		bool *ret)
 {
 	const struct extent *last = &slice->extents[slice->extent_count - 1];
-	uint64_t size;
 	int result;
 
 	if (!slice->resize || piece->position < last->start) {
 		*ret = false;
 		return 0;
 	}
-	result = image_size(last->image, &size);
+	result = know_size(last->image, known);
 	if (result < 0)
 		return result;
-	*ret = size >= last->offset;
+	*ret = known->size >= last->offset;
 	return 0;
 }
 
@@ -314,7 +324,7 @@ int slice_write(const struct slice *slice, uint64_t offset, const void *buf, siz
 		size_t written = 0;
 		bool may_grow;
 
-		result = piece_grows(slice, &piece, &may_grow);
+		result = piece_grows(slice, &piece, &known, &may_grow);
 		if (result == 0)
 			result = piece_write(&piece, may_grow, &known, (const char *)buf + total,
 					     &written);

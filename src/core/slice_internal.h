@@ -19,7 +19,8 @@ int piece_held(const struct piece *piece, struct known_size *known, uint64_t *re
  * not when the image has lost more than the tail. Growing it again would turn what other slices
  * have lost into zeros.
  */
-int piece_grows(const struct slice *slice, const struct piece *piece, bool *ret);
+int piece_grows(const struct slice *slice, const struct piece *piece, struct known_size *known,
+		bool *ret);
 
 /* The part of [offset, offset + size) within the slice, as a walk. */
 int slice_walk_clipped(const struct slice *slice, uint64_t offset, uint64_t size,

@@ -299,3 +299,25 @@ with_mount8() {
 	unmount_detached "$mnt"
 	refused 1 "^slice 'a': .*'${loop##*/}'" -- -s 'a=@0+4K,rw' "$loop" "$mnt"
 }
+
+# --- file handles ---------------------------------------------------------------------------------
+
+@test "file handles that name no node are stale, and the daemon lives" {
+	mount_detached -s 'a=@0+1000' "$temp/disk" "$mnt"
+
+	timeout 20 /usr/bin/python3 - "$mnt" <<-'EOF'
+		import ctypes, errno, os, struct, sys
+
+		libc = ctypes.CDLL(None, use_errno=True)
+		mount = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
+		for node in (0, 3, 9999, 0x100000003, 0xffffffffffffffff):
+		    # struct file_handle, and in it what FUSE encodes: FILEID_INO64_GEN
+		    handle = struct.pack("IiIII", 12, 0x81, node >> 32, node & 0xffffffff, 0)
+		    assert libc.open_by_handle_at(mount, handle, os.O_RDONLY) == -1
+		    assert ctypes.get_errno() == errno.ESTALE, (node, ctypes.get_errno())
+		handle = struct.pack("IiIII", 12, 0x81, 0, 2, 0)
+		assert libc.open_by_handle_at(mount, handle, os.O_RDONLY) >= 0
+	EOF
+	cmp -n 1000 "$mnt/a" "$temp/disk"
+	unmount_detached "$mnt"
+}

@@ -55,3 +55,17 @@ setup() {
 	kill -CONT "$pid"
 	wait "$reader"
 }
+
+@test "a signal finds the mount where a rename has taken it" {
+	unmount
+	mkdir -p "$temp/before/mnt"
+	start_mmapfs -s 'a=@0+4K' "$temp/disk" "$temp/before/mnt"
+	pid=$(awk '$1 == "pid" { print $2 }' "$temp/before/mnt/.mmapfs/stats")
+
+	mv "$temp/before" "$temp/after"
+	cmp -n 4096 "$temp/after/mnt/a" "$temp/disk"
+	expect_log ': unmounting '
+	kill -TERM "$pid"
+	daemon_reap "$temp/before/mnt"
+	refute grep -F " $temp/after/mnt " /proc/self/mountinfo
+}
