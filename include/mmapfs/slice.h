@@ -113,6 +113,11 @@ int slice_resize(const struct slice *slice, uint64_t size);
 /* Units of 512 bytes that the slice's images have allocated for it (holes and zeros are none). */
 uint64_t slice_blocks(const struct slice *slice);
 
+/* Whether slice_size() and slice_blocks() wait for nobody but the local disk: no image lies on a
+ * network file system, or on another FUSE file system.
+ */
+bool slice_is_prompt(const struct slice *slice);
+
 /* The sum of its images' generations: unchanged exactly when none of them moved. */
 uint32_t slice_generation(const struct slice *slice);
 

@@ -223,6 +223,14 @@ int slice_resize(const struct slice *slice, uint64_t size)
 		if (((image) = (slice)->extents[i_].image) != NULL &&                              \
 		    (i_ == 0 || (slice)->extents[i_ - 1].image != (image)))
 
+bool slice_is_prompt(const struct slice *slice)
+{
+	struct image *image;
+
+	for_each_image(slice, image) if (image->remote) return false;
+	return true;
+}
+
 uint32_t slice_generation(const struct slice *slice)
 {
 	struct image *image;

@@ -251,6 +251,7 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	struct handle *handle = handle_of(request, info);
 	const struct slice *slice = slice_of(request, inode);
 	struct slice_ranges ranges;
+	bool partial = handle->direct && info->lock_owner != 0;
 	int result;
 
 	if (!slice) {
@@ -258,12 +259,13 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 		return;
 	}
 	stats_add(reads, 1);
-	/* The kernel takes a short answer to a cached read for the end of the file; it asks again
-	 * page by page after an error. A direct reader gets what there is, and the error next.
+	/* The kernel takes a short answer to a read of its page cache for the end of the file; it asks
+	 * again page by page after an error. A direct reader gets what there is, and the error next.
+	 * Pages of a private mapping are read through direct handles, too: those reads have no owner.
 	 */
-	result = slice_read_map(slice, offset, size, handle->direct, &ranges);
+	result = slice_read_map(slice, offset, size, partial, &ranges);
 	if (result == -E2BIG) {
-		read_by_copy(request, slice, size, offset, handle->direct);
+		read_by_copy(request, slice, size, offset, partial);
 		return;
 	}
 	if (result < 0) {
