@@ -12,8 +12,10 @@ struct tree_builder *tree_builder_new(const char *file)
 {
 	struct tree_builder *builder = calloc(1, sizeof(*builder));
 
-	if (builder)
+	if (builder) {
 		builder->file = file;
+		builder->limits = (struct tree_limits)TREE_LIMITS;
+	}
 	return builder;
 }
 
@@ -36,6 +38,11 @@ const char *tree_builder_file(const struct tree_builder *builder)
 	return builder->file;
 }
 
+struct tree_limits *tree_builder_limits(struct tree_builder *builder)
+{
+	return &builder->limits;
+}
+
 void tree_builder_set_line(struct tree_builder *builder, unsigned long line)
 {
 	builder->line = min_u64(line, UINT32_MAX);
@@ -55,6 +62,8 @@ int tree_builder_image(struct tree_builder *builder, const char *name, const cha
 	if (strlen(name) > TREE_PATH_MAX)
 		return fail_here(builder, error, "image '%.300s': name is longer than 4095 bytes",
 				 name);
+	if (builder->images.count >= builder->limits.images)
+		return too_many(builder, error, images, "images");
 	/* Room first: a number without its image would shift all that follow. */
 	result = vec_reserve(&builder->images, 1);
 	if (result < 0)
@@ -88,8 +97,10 @@ int tree_builder_slice(struct tree_builder *builder, const char *name,
 
 	if (fault)
 		return fail_here(builder, error, "slice '%.300s': name %s", name, fault);
-	if (builder->slices.count >= TREE_COUNT_MAX || builder->paths.count + size > TREE_NAMES_MAX)
-		return fail_here(builder, error, "slice '%s': too many slices", name);
+	if (builder->slices.count >= builder->limits.nodes)
+		return too_many(builder, error, nodes, "slices");
+	if (builder->paths.count + size > builder->limits.names)
+		return too_many(builder, error, names, "bytes of names");
 	result = vec_reserve(&builder->paths, size) ?: vec_push(&builder->slices, request);
 	if (result < 0)
 		return result;
@@ -112,8 +123,8 @@ static int check_extent(struct tree_builder *builder, const struct slice_request
 	    builder->extents.data[builder->extents.count - 1].length == EXTENT_TAIL)
 		return fail_here(builder, error, "slice '%s': nothing can follow a tail extent",
 				 name);
-	if (builder->extents.count >= TREE_COUNT_MAX)
-		return fail_here(builder, error, "slice '%s': too many extents", name);
+	if (builder->extents.count >= builder->limits.extents)
+		return too_many(builder, error, extents, "extents");
 	return 0;
 }
 

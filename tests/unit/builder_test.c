@@ -647,6 +647,7 @@ static int64_t time_to_refuse(int count)
 	clock_t start = clock();
 
 	scene_begin(&scene, "t");
+	tree_builder_limits(scene.builder)->images = count;
 	for (int i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "%d", i);
 		add_image(&scene, name, i % 2 ? "." : "missing", IMAGE_ACCESS_AUTO);
