@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* A table, as text. It is read and built; what is written of it reads as the same table again.
+ *
+ * A first line of "#ro" stands for -o ro, "#mode" for -o mode=0600.
+ */
+#include "fuzz.h"
+
+#include "images.h"
+#include "mmapfs/layout.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int read_text(const char *text, size_t size, struct tree_builder *builder,
+		     struct error *error)
+{
+	FILE *in = fmemopen((char *)text, size, "r");
+	int result;
+
+	check(in);
+	result = table_read(in, IMAGES_FOLDER, builder, error);
+	fclose(in);
+	return result;
+}
+
+/* The tree of a table, or NULL when there is something wrong with it. */
+static struct tree *read_tree(const char *text, size_t size, const struct tree_defaults *defaults,
+			      bool inspect)
+{
+	struct tree_builder *builder = tree_builder_new("t");
+	struct error error = ERROR_INIT;
+	struct tree *tree = NULL;
+	int result;
+
+	check(builder);
+	result = read_text(text, size, builder, &error);
+	check_messages(result, &error);
+	if (result != -E2BIG) {
+		result = tree_build(builder, defaults, inspect, &error, &tree);
+		check_messages(result, &error);
+	}
+	check((result == 0) == (tree != NULL));
+	error_clear(&error);
+	tree_builder_free(builder);
+	return tree;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = copy_text(data, size);
+	struct tree_defaults defaults = {
+		.uid = 1000,
+		.gid = 1001,
+		.read_only = strncmp(text, "#ro\n", 4) == 0,
+		.has_mode = strncmp(text, "#mode\n", 6) == 0,
+		.mode = 0600,
+	};
+	struct tree *tree;
+
+	images_can_be_mapped(); /* begins anew */
+	tree = read_tree(text, size, &defaults, true);
+	if (tree) {
+		bool inspect = !images_can_be_mapped();
+		char *written = table_of(tree);
+		struct tree *again = read_tree(written, strlen(written), &defaults, inspect);
+		char *written_again;
+
+		check_tree(tree);
+		check(again);
+		check_tree(again);
+		written_again = table_of(again);
+		check(strcmp(written, written_again) == 0);
+		free(written_again);
+		free(written);
+		tree_free(again);
+	}
+	tree_free(tree);
+	free(text);
+	return 0;
+}
