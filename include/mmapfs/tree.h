@@ -56,13 +56,14 @@ struct tree_limits {
 	size_t extents;
 	size_t names;  /* bytes of all slices' names, and a NUL for each */
 	size_t errors; /* until a reader gives up */
-	uint64_t text; /* bytes of a table */
+	size_t lines;
+	size_t text; /* bytes of a table */
 };
 
 #define TREE_LIMITS                                                                                \
 	{                                                                                          \
 		.images = 1024, .nodes = 1 << 25, .extents = 1 << 25, .names = 1 << 30,            \
-		.errors = 1000000, .text = 16ULL << 30                                             \
+		.errors = 1000000, .lines = 1 << 26, .text = 16UL << 30                            \
 	}
 
 /* NULL when out of memory. file is named in messages; NULL on the command line. Borrowed. */

@@ -9,7 +9,6 @@
 #include "cleanup.h"
 #include "column.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #define COLUMNS_MAX 8
@@ -28,7 +27,7 @@ struct reader {
 	struct error *error;
 	struct location at;
 	const struct tree_limits *limits;
-	uint64_t text; /* bytes so far */
+	size_t text; /* bytes so far */
 	enum context context;
 	char line[TABLE_LINE_MAX];
 	char *columns[COLUMNS_MAX];
@@ -57,7 +56,8 @@ static int read_line(struct reader *reader)
 
 	if (c == EOF)
 		return 0;
-	reader->at.line++;
+	if (reader->at.line++ == reader->limits->lines)
+		return give_up(reader, "more than %zu lines", reader->limits->lines);
 	for (; c != EOF && c != '\n'; c = getc_unlocked(reader->in)) {
 		nul |= c == '\0';
 		reader->line[length++] = c;
@@ -66,7 +66,7 @@ static int read_line(struct reader *reader)
 	}
 	reader->text += length + 1;
 	if (reader->text > reader->limits->text)
-		return give_up(reader, "more than %" PRIu64 " bytes", reader->limits->text);
+		return give_up(reader, "more than %zu bytes", reader->limits->text);
 	if (nul)
 		return fail(reader, "line holds a NUL byte");
 	reader->line[length] = '\0';
