@@ -42,6 +42,8 @@ struct tree_builder {
 	VEC(struct slice_request) slices;
 	VEC(struct extent_request) extents;
 	VEC(char) paths;
+	uint32_t *sorted; /* slices by name, for tree_builder_visit() */
+	size_t sorted_count;
 };
 
 /* Report at the given line and return -EINVAL. */

@@ -24,9 +24,18 @@ static int read_text(const char *text, size_t size, struct tree_builder *builder
 	return result;
 }
 
+/* Within reach of a fuzzer. */
+static const struct tree_limits low_limits = { .images = 12,
+					       .nodes = 3000,
+					       .extents = 100,
+					       .names = 8192,
+					       .errors = 100,
+					       .lines = 500,
+					       .text = 65536 };
+
 /* The tree of a table, or NULL when there is something wrong with it. */
 static struct tree *read_tree(const char *text, size_t size, const struct tree_defaults *defaults,
-			      bool inspect)
+			      const struct tree_limits *limits, bool inspect)
 {
 	struct tree_builder *builder = tree_builder_new("t");
 	struct error error = ERROR_INIT;
@@ -34,6 +43,7 @@ static struct tree *read_tree(const char *text, size_t size, const struct tree_d
 	int result;
 
 	check(builder);
+	*tree_builder_limits(builder) = *limits;
 	result = read_text(text, size, builder, &error);
 	check_messages(result, &error);
 	if (result != -E2BIG) {
@@ -48,6 +58,7 @@ static struct tree *read_tree(const char *text, size_t size, const struct tree_d
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct tree_limits limits = TREE_LIMITS;
 	char *text = copy_text(data, size);
 	struct tree_defaults defaults = {
 		.uid = 1000,
@@ -59,14 +70,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct tree *tree;
 
 	images_can_be_mapped(); /* begins anew */
-	tree = read_tree(text, size, &defaults, true);
+	tree = read_tree(text, size, &defaults, &low_limits, true);
 	if (tree) {
 		bool inspect = !images_can_be_mapped();
 		char *written = table_of(tree);
-		struct tree *again = read_tree(written, strlen(written), &defaults, inspect);
+		struct tree *again =
+			read_tree(written, strlen(written), &defaults, &limits, inspect);
 		char *written_again;
 
 		check_tree(tree);
+		check(tree_image_count(tree) <= low_limits.images);
+		check(tree_node_count(tree) <= low_limits.nodes + 1);
 		check(again);
 		check_tree(again);
 		written_again = table_of(again);

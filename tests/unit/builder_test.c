@@ -750,6 +750,12 @@ static void extents_of_a_name_can_be_visited_unopened(void **state)
 	assert_int_equal(visited.count, 2);
 	assert_result(tree_builder_visit(scene.builder, "d", visit, &visited), -ENOENT);
 	assert_result(tree_builder_visit(scene.builder, "", visit, &visited), -ENOENT);
+	/* One that comes later is found as well. */
+	assert_result(add_slice(&scene, "c", "disk", 5 * MIB, 10), 0);
+	visited = (struct visited){ 0 };
+	assert_result(tree_builder_visit(scene.builder, "c", visit, &visited), 0);
+	assert_int_equal(visited.count, 1);
+	assert_result(tree_builder_visit(scene.builder, "z", visit, &visited), -ENOENT);
 	scene_end(&scene);
 }
 
