@@ -88,6 +88,28 @@ static void check_line(char **strings, int count)
 	options_clear(&options);
 }
 
+static bool is_element(const char *list, const char *element, size_t length)
+{
+	for (size_t other; *list; list += other + (list[other] == ',')) {
+		other = strcspn(list, ",");
+		if (other == length && memcmp(list, element, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+#define PAIRS_MAX 500 /* bytes of a list of which all elements are compared */
+
+/* What goes on to libfuse was in the list. */
+static void check_origin(const char *fuse_options, const char *list)
+{
+	for (size_t length; *fuse_options && strlen(list) < PAIRS_MAX;
+	     fuse_options += length + (fuse_options[length] == ',')) {
+		length = strcspn(fuse_options, ",");
+		check(is_element(list, fuse_options, length));
+	}
+}
+
 /* -o a,b is -o a -o b. */
 static void check_list(char *list)
 {
@@ -113,6 +135,7 @@ static void check_list(char *list)
 		for (size_t i = 0; i < a_error.count; i++)
 			check(strcmp(a_error.messages[i], b_error.messages[i]) == 0);
 		check(strcmp(a.fuse_options, b.fuse_options) == 0);
+		check_origin(a.fuse_options, list);
 		check(a.read_only == b.read_only && a.xattr == b.xattr && a.no_lock == b.no_lock);
 		check(a.has_mode == b.has_mode && a.mode == b.mode && a.cache == b.cache);
 		check(a.uid == b.uid && a.gid == b.gid);

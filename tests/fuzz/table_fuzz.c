@@ -56,6 +56,17 @@ static struct tree *read_tree(const char *text, size_t size, const struct tree_d
 	return tree;
 }
 
+static void check_limits(const struct tree *tree)
+{
+	size_t extents = 0;
+
+	for (size_t i = 0; i < tree_slice_count(tree); i++)
+		extents += tree_slice_at(tree, i).slice->extent_count;
+	check(extents <= low_limits.extents);
+	check(tree_image_count(tree) <= low_limits.images);
+	check(tree_node_count(tree) <= low_limits.nodes + 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct tree_limits limits = TREE_LIMITS;
@@ -79,8 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		char *written_again;
 
 		check_tree(tree);
-		check(tree_image_count(tree) <= low_limits.images);
-		check(tree_node_count(tree) <= low_limits.nodes + 1);
+		check_limits(tree);
 		check(again);
 		check_tree(again);
 		written_again = table_of(again);
