@@ -9,6 +9,7 @@ packages_quick=("${packages_demo[@]}" attr bats dosfstools file fio fuse2fs libc
 	libnbd-bin libsystemd-dev nbdkit qemu-system-common qemu-utils rsync sqlite3 xfsprogs)
 packages_check=("${packages_quick[@]}" bsdextrautils clang clang-format clang-tidy cppcheck
 	libclang-rt-dev llvm man-db mandoc shellcheck)
+packages_fuzz=("${packages_build[@]}" clang libclang-rt-dev llvm)
 packages_bench=("${packages_build[@]}" fio fuse3 libnbd-bin nbdkit python3 qemu-system-common)
 
 # packages_install PACKAGE...: install those that are missing; touch nothing when none is.
