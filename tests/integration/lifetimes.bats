@@ -48,6 +48,10 @@ interrupted() {
 	moment=$((RANDOM * 32768 % startup))
 	env --default-signal=INT "$MMAPFS" "$@" </dev/null >/dev/null 2>"$temp/err" 3>&- 4>&- &
 	pid=$!
+	# Before that it is bash, or env, which do with signals what they like.
+	until [ "/proc/$pid/exe" -ef "$MMAPFS" ] || is_gone "$pid"; do
+		:
+	done
 	# Not for something to happen: which moment of the start it is, is what is random.
 	sleep "$(printf '%d.%06d' $((moment / 1000000)) $((moment % 1000000)))"
 	kill "-$signal" "$pid" 2>/dev/null || true
