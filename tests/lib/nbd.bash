@@ -15,7 +15,7 @@
 #   nbd_break NAME read|write            from here on every such request fails with EIO, or as many
 #                                        of them as error-pread-rate=, error-pwrite-rate= say ...
 #   nbd_mend NAME read|write             ... until here
-#   nbd_pause NAME                       requests are not answered ...
+#   nbd_pause NAME                       requests are not answered, for a minute at most ...
 #   nbd_resume NAME                      ... until here
 #   nbd_forget NAME                      drops what the kernel has cached of the image
 #   nbd_log NAME                         the writes and flushes that were done, in order, one a line:
@@ -103,22 +103,28 @@ nbd_mend() {
 	rm "$temp/$1.$2.broken"
 }
 
+# Who waits for a paused image cannot even be killed; so a test that has hung gets it back.
 nbd_pause() {
 	nbd_paused+=("$1")
-	nbd_tell "$1" p P
+	nbd_tell "$1" p P 0
+	nbd_tell "$1" r R 60 >/dev/null 2>&1 3>&- 4>&- &
+	helper_pids+=("$!")
 }
 
 nbd_resume() {
-	nbd_tell "$1" r R
+	nbd_tell "$1" r R 0
 }
 
+# nbd_tell NAME COMMAND ANSWER DELAY
 nbd_tell() {
-	timeout 20 /usr/bin/python3 - "$temp/$1.pause" "$2" "$3" <<-'END'
-		import socket, sys
+	/usr/bin/python3 - "$temp/$1.pause" "$2" "$3" "$4" <<-'END'
+		import socket, sys, time
+		path, command, answer, delay = sys.argv[1:]
+		time.sleep(int(delay))
 		with socket.socket(socket.AF_UNIX) as control:
-		    control.connect(sys.argv[1])
-		    control.send(sys.argv[2].encode())
-		    assert control.recv(1).decode() == sys.argv[3]
+		    control.connect(path)
+		    control.send(command.encode())
+		    assert control.recv(1).decode() == answer
 	END
 }
 
