@@ -5,7 +5,7 @@
 
 packages_build=(gcc libc6-dev libfuse3-dev libjansson-dev libmount-dev meson pkg-config)
 packages_demo=("${packages_build[@]}" e2fsprogs fdisk fuse3 python3)
-packages_quick=("${packages_demo[@]}" attr bats dosfstools file fio fuse2fs libcmocka-dev
+packages_quick=("${packages_demo[@]}" attr bats btrfs-progs dosfstools file fio fuse2fs libcmocka-dev
 	libnbd-bin libsystemd-dev nbdkit qemu-system-common qemu-utils rsync sqlite3 xfsprogs)
 packages_check=("${packages_quick[@]}" bsdextrautils clang clang-format clang-tidy cppcheck
 	libclang-rt-dev llvm man-db mandoc shellcheck)
