@@ -374,45 +374,61 @@ static void worker_run(void)
 
 /* --- the image ------------------------------------------------------------------------------ */
 
-static unsigned long regrown;
+/* In some rounds the image is open all the time, and in others only to write it: who shares a file
+ * with others does not always behave as who has it alone.
+ */
+static struct image {
+	const char *path;
+	int fd; /* -1 while it is closed */
+	unsigned long regrown;
+} image;
+
+static void image_cut(uint64_t size)
+{
+	if (image.fd >= 0 ? ftruncate(image.fd, size) : truncate(image.path, size))
+		die("truncate: %s", strerrorname_np(errno));
+}
 
 /* Nobody else may have moved the end. */
-static void size_expect(int fd, uint64_t size)
+static void size_expect(uint64_t size)
 {
 	struct stat st;
 
-	if (fstat(fd, &st))
-		die("fstat: %s", strerrorname_np(errno));
+	if (image.fd >= 0 ? fstat(image.fd, &st) : stat(image.path, &st))
+		die("stat: %s", strerrorname_np(errno));
 	if ((uint64_t)st.st_size == size)
 		return;
-	if (regrown++ < COMPLAINTS_MAX)
+	if (image.regrown++ < COMPLAINTS_MAX)
 		fprintf(stderr, "the image was cut to %ju bytes and has %ju\n", (uintmax_t)size,
 			(uintmax_t)st.st_size);
-	if (ftruncate(fd, size))
-		die("ftruncate: %s", strerrorname_np(errno));
+	image_cut(size);
 }
 
 /* Lets the workers make some calls, looking at the size meanwhile. */
-static void wait_for_calls(int fd, uint64_t size, uint64_t count)
+static void wait_for_calls(uint64_t size, uint64_t count)
 {
 	uint64_t target = atomic_load(&shared->calls) + count;
 
 	while (atomic_load(&shared->calls) < target) {
-		size_expect(fd, size);
+		size_expect(size);
 		if (waitpid(-1, NULL, WNOHANG) != 0)
 			die("a worker has ended");
 	}
 }
 
-static void append(int fd, uint64_t *size, size_t length)
+static void append(uint64_t *size, size_t length)
 {
+	int fd = image.fd >= 0 ? image.fd : open(image.path, O_WRONLY | O_CLOEXEC);
+
 	if (length > image_size - *size)
 		length = image_size - *size;
-	size_expect(fd, *size);
+	size_expect(*size);
 	if (pwrite(fd, pattern + *size, length, *size) != (ssize_t)length)
 		die("cannot grow the image: %s", strerrorname_np(errno));
+	if (fd != image.fd)
+		close(fd);
 	*size += length;
-	size_expect(fd, *size);
+	size_expect(*size);
 }
 
 static uint64_t random_cut(void)
@@ -433,23 +449,35 @@ static uint64_t random_cut(void)
 	}
 }
 
+static void image_reopen(void)
+{
+	if (image.fd >= 0)
+		close(image.fd);
+	image.fd = -1;
+	if (random_below(2))
+		return;
+	image.fd = open(image.path, O_RDWR | O_CLOEXEC);
+	if (image.fd < 0)
+		die("cannot open %s", image.path);
+}
+
 /* Cuts the image and grows it back, at once or by and by. */
-static void round_run(int fd)
+static void round_run(void)
 {
 	uint64_t size = random_cut();
 	bool at_once = random_below(2);
 
-	wait_for_calls(fd, image_size, random_below(8));
+	image_reopen();
+	wait_for_calls(image_size, random_below(8));
 	atomic_store(&shared->floor, size);
 	atomic_fetch_add(&shared->epoch, 1);
-	if (ftruncate(fd, size))
-		die("ftruncate: %s", strerrorname_np(errno));
+	image_cut(size);
 	if (!at_once)
-		wait_for_calls(fd, size, random_below(8));
+		wait_for_calls(size, random_below(8));
 	while (size < image_size) {
-		append(fd, &size, at_once ? image_size : 1 + random_below(image_size / 3));
+		append(&size, at_once ? image_size : 1 + random_below(image_size / 3));
 		if (size < image_size)
-			wait_for_calls(fd, size, random_below(4));
+			wait_for_calls(size, random_below(4));
 	}
 	atomic_fetch_add(&shared->epoch, 1);
 }
@@ -498,23 +526,20 @@ int main(int argc, char **argv)
 	unsigned long rounds;
 	uint64_t seed;
 	bool failed;
-	int fd;
 
 	if (argc < 6 || argc > 5 + WORKERS_MAX)
 		die("usage: shrinker IMAGE PATTERN ROUNDS SEED KIND:FILE:OFFSET:LENGTH...");
 	pattern_map(argv[2]);
 	rounds = strtoul(argv[3], NULL, 0);
 	seed = strtoull(argv[4], NULL, 0);
-	fd = open(argv[1], O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		die("cannot open %s", argv[1]);
+	image = (struct image){ .path = argv[1], .fd = -1 };
 	for (int i = 5; i < argc; i++)
 		worker_parse(argv[i], &workers[worker_count++]);
 	workers_start(seed);
 	random_begin(seed);
 	for (unsigned long i = 0; i < rounds; i++)
-		round_run(fd);
+		round_run();
 	failed = workers_end();
-	printf("image: %lu rounds, regrown %lu times\n", rounds, regrown);
-	return failed || regrown > 0;
+	printf("image: %lu rounds, regrown %lu times\n", rounds, image.regrown);
+	return failed || image.regrown > 0;
 }
