@@ -42,15 +42,27 @@ struct slice {
 /* Current size in bytes: constant, but for tail slices. */
 int slice_size(const struct slice *slice, uint64_t *ret);
 
-/* Describe up to size bytes at offset as ranges of the mapping, for the kernel to take the bytes
- * from (writev of a FUSE reply); user space must not touch them, since that can raise SIGBUS.
+/* Bytes of a slice for the kernel to take (writev of a FUSE reply): ranges of the mapping, which
+ * user space must not touch, since that can raise SIGBUS; and what was read into ends already.
+ */
+#define SLICE_RANGES_MAX 64
+struct slice_ranges {
+	struct iovec ranges[SLICE_RANGES_MAX];
+	int count;
+	size_t size; /* bytes, all together */
+	char ends[64 << 10];
+};
+
+/* Describe up to size bytes at offset. A page of the mapping that is lost by the time the kernel
+ * takes it makes the kernel's call fail with EFAULT; nothing else is ever taken for content.
  *
- * *ret_size is short at the end of the slice. Where a later part of the range is lost, partial
- * decides between -EIO and the part before it. Ranges of zeros point to static memory.
- * Errors: -EIO; -E2BIG more than max ranges: use slice_read.
+ * ret->size is short at the end of the slice. Where a later part of the range is lost, partial
+ * decides between -EIO and the part before it. Ranges of zeros point to static memory. Ranges are
+ * valid as long as *ret and the slice; *ret is undefined on failure.
+ * Errors: -EIO; -E2BIG too much for struct slice_ranges: use slice_read.
  */
 int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
-		   struct iovec *ranges, int max, int *ret_count, size_t *ret_size);
+		   struct slice_ranges *ret);
 
 /* Copy up to size bytes at offset into buf; *ret_size is short at the end of the slice, and with
  * partial before a lost range. On -EIO buf is undefined.
@@ -74,6 +86,8 @@ int slice_append(const struct slice *slice, const void *buf, size_t size, size_t
 /* Make the bytes [offset, offset + length) durable; nothing but their pages is written, and what
  * else the file system commits along. Length UINT64_MAX: to the end. Errors are also recorded on
  * the image (image_error_record).
+ * Errors: -EIO also where an image is too short for the range of a writable slice; that one is not
+ * recorded, and ends when the image has grown back.
  */
 int slice_flush(const struct slice *slice, uint64_t offset, uint64_t length);
 

@@ -7,11 +7,9 @@
 
 #define COPY_CHUNK (1UL << 20)
 
-/* Let the kernel copy between two images, or two ranges of one that do not overlap. -EXDEV where
- * it cannot.
- */
-static int copy_in_kernel(const struct piece *from, const struct piece *to, uint64_t length,
-			  size_t *ret_size)
+/* copy_file_range(2), inside what both images hold: it would make the target grow. */
+static int copy_leased(const struct piece *from, const struct piece *to, uint64_t length,
+		       size_t *ret_size)
 {
 	struct known_size known = { 0 };
 	struct piece source = *from;
@@ -23,8 +21,6 @@ static int copy_in_kernel(const struct piece *from, const struct piece *to, uint
 	ssize_t copied;
 
 	source.length = target.length = length;
-	if (!from->image || !to->image)
-		return -EXDEV;
 	if (piece_held(&source, &known, &source_held) < 0 ||
 	    piece_held(&target, &known, &target_held) < 0 || source_held < length ||
 	    target_held < length)
@@ -35,6 +31,21 @@ static int copy_in_kernel(const struct piece *from, const struct piece *to, uint
 		return -EXDEV; /* the copy by hand finds the true errno */
 	*ret_size = copied;
 	return 0;
+}
+
+/* Let the kernel copy between two images, or two ranges of one that do not overlap. -EXDEV where
+ * it cannot.
+ */
+static int copy_in_kernel(const struct piece *from, const struct piece *to, uint64_t length,
+			  size_t *ret_size)
+{
+	int result;
+
+	if (!from->image || !to->image || !lease_enter(&to->image->lease))
+		return -EXDEV;
+	result = copy_leased(from, to, length, ret_size);
+	lease_leave(&to->image->lease);
+	return result;
 }
 
 static int copy_by_hand(const struct slice *source, uint64_t source_offset,

@@ -168,26 +168,22 @@ static int piece_allocate(const struct piece *piece, int mode, bool may_grow,
 }
 
 /* Zeros by writing, where the image cannot and others of the slice's images could. */
-static int piece_zero(const struct piece *piece, int mode, struct known_size *known)
+static int piece_zero(const struct piece *piece, bool may_grow, struct known_size *known)
 {
 	static const char zeros[64 << 10];
-	uint64_t length = piece->length;
-	uint64_t done = 0;
+	struct piece rest = *piece;
 
-	if (mode & FALLOC_FL_KEEP_SIZE) {
-		int result = piece_held(piece, known, &length);
+	while (rest.length > 0) {
+		struct piece part = rest;
+		size_t written;
+		int result;
 
-		if (result < 0)
-			return result;
-	}
-	while (done < length) {
-		ssize_t written = pwrite(piece->image->fd, zeros,
-					 min_u64(sizeof(zeros), length - done),
-					 piece->offset + done);
-
-		if (written < 0 && errno != EINTR)
-			return -errno;
-		done += written > 0 ? written : 0;
+		part.length = min_u64(sizeof(zeros), rest.length);
+		result = piece_write(&part, may_grow, known, zeros, &written);
+		if (result < 0 || written < part.length)
+			return result < 0 ? result : -EIO;
+		rest.offset += written;
+		rest.length -= written;
 	}
 	return 0;
 }
@@ -210,7 +206,8 @@ static int allocate_pieces(const struct slice *slice, int mode, uint64_t offset,
 		if (result == 0)
 			result = piece_allocate(&piece, mode, may_grow, &known);
 		if (result == -EOPNOTSUPP && begun && mode_zeroes(mode))
-			result = piece_zero(&piece, mode, &known);
+			result = piece_zero(&piece, may_grow && !(mode & FALLOC_FL_KEEP_SIZE),
+					    &known);
 		if (result < 0)
 			return result;
 		begun |= piece.image != NULL;

@@ -8,8 +8,10 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <syslog.h>
 
@@ -40,9 +42,13 @@ static int check_type(mode_t mode)
 
 static int open_descriptor(const char *path, bool write, bool exclusive)
 {
-	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (write ? O_RDWR : O_RDONLY);
-	int fd = open(path, flags | (write && exclusive ? O_EXCL : 0));
+	int flags = O_CLOEXEC | O_NOCTTY | (write ? O_RDWR : O_RDONLY) |
+		    (write && exclusive ? O_EXCL : 0);
+	int fd = open(path, flags | O_NONBLOCK);
 
+	/* Somebody has a lease on it, as we take them for writing: to be waited for. */
+	if (fd < 0 && errno == EWOULDBLOCK)
+		fd = open(path, flags);
 	return fd >= 0 ? fd : -errno;
 }
 
@@ -176,6 +182,23 @@ static int map_open_image(struct image *image, unsigned flags)
 	return map_create(image->fd, size, image->writable, &image->map);
 }
 
+/* Whether reads through the mapping would do harm: see read.c. */
+static bool must_read_by_call(int fd)
+{
+	struct statfs status;
+
+	if (fstatfs(fd, &status) < 0)
+		return false;
+	switch (status.f_type) {
+	case TMPFS_MAGIC:
+	case RAMFS_MAGIC:
+	case XFS_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void cleanup_image(struct image **image)
 {
 	image_unref(*image);
@@ -197,6 +220,7 @@ int image_open(const char *path, enum image_access access, unsigned flags, struc
 	if (!image)
 		return -ENOMEM;
 	image->fd = -1;
+	lease_init(&image->lease, -1, false);
 	atomic_init(&image->references, 1);
 	pthread_mutex_init(&image->lock, NULL);
 	image->path = strdup(path);
@@ -213,6 +237,9 @@ int image_open(const char *path, enum image_access access, unsigned flags, struc
 	if (result < 0)
 		return result;
 	image->block_device = S_ISBLK(status.st_mode);
+	image->read_by_call = !image->block_device && must_read_by_call(image->fd);
+	image->lease.fd = image->fd;
+	image->lease.fixed = image->block_device;
 	image->device = image->block_device ? status.st_rdev : status.st_dev;
 	image->inode = status.st_ino;
 	image->mode = status.st_mode & 0777;
@@ -239,6 +266,7 @@ void image_unref(struct image *image)
 	map_destroy(&image->map);
 	if (image->fd >= 0)
 		close(image->fd);
+	lease_destroy(&image->lease);
 	pthread_mutex_destroy(&image->lock);
 	free(image->path);
 	free(image);

@@ -2,6 +2,7 @@
 #ifndef CORE_IMAGE_INTERNAL_H
 #define CORE_IMAGE_INTERNAL_H
 
+#include "lease.h"
 #include "map.h"
 #include "mmapfs/image.h"
 
@@ -22,12 +23,14 @@ struct image {
 	int fd;
 	bool writable;
 	bool block_device;
-	dev_t device; /* identity: of the file, or the device that a block device node names */
-	ino_t inode;  /* of a regular file */
+	bool read_by_call; /* reads must not go through the mapping: see read.c */
+	dev_t device;      /* identity: of the file, or the device that a block device node names */
+	ino_t inode;       /* of a regular file */
 	mode_t mode;
 	struct timespec opened_mtime;
 	char *path; /* for the log */
 	struct map map;
+	struct lease lease;
 	atomic_bool resized; /* metadata that fdatasync may leave out is pending */
 
 	pthread_mutex_t lock;

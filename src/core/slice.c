@@ -1,26 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads, writes and flushes of slices: each is arithmetic (extent.c), and then work on the one
- * mapping of each image.
- *
- * Reads hand out ranges of the mapping for the kernel to copy from; it answers a page that is gone
- * with EIO. Only the page that holds a shrunken image's new end cannot be told from data that way
- * (its tail reads as zeros), so every request looks at the size first.
+/* What a slice is at the moment: its size, what its images still hold of it, its end moved, its bytes
+ * flushed, its errors. read.c and write.c have the bytes.
  */
 #include "mmapfs/slice.h"
 
-#include "cleanup.h"
-#include "guard.h"
 #include "image_internal.h"
 #include "overflow.h"
 #include "slice_internal.h"
 #include "stats.h"
 
-#include <string.h>
+#include <errno.h>
 #include <time.h>
-
-#define ZEROS_SIZE (1UL << 20)
-
-static char zeros[ZEROS_SIZE]; /* never written: costs no memory */
+#include <unistd.h>
 
 int slice_size(const struct slice *slice, uint64_t *ret)
 {
@@ -85,188 +76,6 @@ int slice_walk_clipped(const struct slice *slice, uint64_t offset, uint64_t size
 	return 0;
 }
 
-/* Pieces of a read in order, each wholly held; says where a lost range ends it. */
-struct read_walk {
-	struct extent_walk walk;
-	struct known_size known;
-	bool partial;
-	bool lost;
-	uint64_t total;
-};
-
-/* 1 and a piece, 0 at the end, or negative errno. */
-static int read_walk_next(struct read_walk *read, struct piece *ret)
-{
-	struct piece piece;
-	uint64_t held;
-	int result;
-
-	if (read->lost || !extent_walk_next(&read->walk, &piece))
-		return 0;
-	result = piece_held(&piece, &read->known, &held);
-	if (result < 0)
-		return result;
-	if (held < piece.length) {
-		if (!read->partial || read->total + held == 0)
-			return -EIO;
-		read->lost = true;
-		piece.length = held;
-		if (held == 0)
-			return 0;
-	}
-	read->total += piece.length;
-	*ret = piece;
-	return 1;
-}
-
-int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
-		   struct iovec *ranges, int max, int *ret_count, size_t *ret_size)
-{
-	struct read_walk read = { .partial = partial };
-	struct piece piece;
-	int count = 0;
-	int result = slice_walk_clipped(slice, offset, size, &read.walk);
-
-	if (result < 0)
-		return result;
-	while ((result = read_walk_next(&read, &piece)) > 0) {
-		while (piece.length > 0) {
-			size_t length = piece.image ? piece.length
-						    : min_u64(piece.length, ZEROS_SIZE);
-
-			if (count == max)
-				return -E2BIG;
-			ranges[count++] = (struct iovec){
-				.iov_base = piece.image ? piece.image->map.base + piece.offset
-							: zeros,
-				.iov_len = length,
-			};
-			piece.length -= length;
-		}
-	}
-	if (result < 0)
-		return result;
-	*ret_count = count;
-	*ret_size = read.total;
-	return 0;
-}
-
-int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,
-	       size_t *ret_size)
-{
-	struct read_walk read = { .partial = partial };
-	struct piece piece;
-	int result = slice_walk_clipped(slice, offset, size, &read.walk);
-
-	if (result < 0)
-		return result;
-	while ((result = read_walk_next(&read, &piece)) > 0) {
-		char *target = (char *)buf + (piece.position - offset);
-
-		if (!piece.image) {
-			memset(target, 0, piece.length);
-		} else if (guard_copy(target, piece.image->map.base + piece.offset, piece.length) <
-			   0) {
-			stats_add(faults, 1);
-			return -EIO;
-		}
-	}
-	if (result < 0)
-		return result;
-	*ret_size = read.total;
-	return 0;
-}
-
-/* pwrite until done; *ret_size is what was written when it returns an error, too. */
-static int write_by_call(struct image *image, uint64_t offset, const char *buf, size_t size,
-			 size_t *ret_size)
-{
-	*ret_size = 0;
-	stats_add(write_calls, 1);
-	while (*ret_size < size) {
-		ssize_t written =
-			pwrite(image->fd, buf + *ret_size, size - *ret_size, offset + *ret_size);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return -errno;
-		*ret_size += written;
-	}
-	map_set_hot(&image->map, offset, size);
-	return 0;
-}
-
-/* The write engine. Two ways lead to the same pages of the page cache:
- *
- *     memcpy   into pages written since their last flush; no lock, no system call
- *     pwrite   for the first write after a flush, and for bulk; and for the errno of a fault
- *
- * A page that is clean must be faulted in for memcpy, made writable and its blocks reserved, which
- * costs more than a whole pwrite; a full disk is an errno there, and a signal here. WRITE_BULK is
- * where one pwrite beats the page faults of a first memcpy for good; figures in
- * docs/performance.md.
- *
- * *ret_size is set on failure as well.
- */
-#define WRITE_BULK (64UL << 10)
-
-static int image_write(struct image *image, uint64_t offset, bool may_grow, const char *buf,
-		       size_t size, size_t *ret_size)
-{
-	uint64_t held;
-	int result;
-
-	*ret_size = 0;
-	if (size < WRITE_BULK && map_is_hot(&image->map, offset, size)) {
-		if (guard_copy(image->map.base + offset, buf, size) == 0) {
-			stats_add(write_copies, 1);
-			*ret_size = size;
-			return 0;
-		}
-		stats_add(faults, 1);
-		/* Lost meanwhile, or no room: pwrite knows, but must not grow the image again. */
-		result = image_size(image, &held);
-		if (result < 0)
-			return result;
-		if (!may_grow && offset + size > held)
-			return -EIO;
-	}
-	return write_by_call(image, offset, buf, size, ret_size);
-}
-
-/* One piece of a write. Short, with 0, where the rest of the piece is lost. */
-static int piece_write(const struct piece *piece, bool may_grow, struct known_size *known,
-		       const char *buf, size_t *ret_size)
-{
-	struct image *image = piece->image;
-	uint64_t held;
-	uint64_t length;
-	int result;
-
-	*ret_size = 0;
-	if (!image)
-		return -ENOSPC;
-	result = piece_held(piece, known, &held);
-	if (result < 0)
-		return result;
-	length = held;
-	if (may_grow) {
-		if (piece->offset >= image->map.length)
-			return -EFBIG;
-		length = min_u64(piece->length, image->map.length - piece->offset);
-		/* Nothing beyond the end is mapped yet: only pwrite can grow the file. */
-		if (length > held) {
-			atomic_store(&image->resized, true);
-			known->image = NULL;
-			return write_by_call(image, piece->offset, buf, length, ret_size);
-		}
-	}
-	if (length == 0)
-		return -EIO;
-	return image_write(image, piece->offset, may_grow, buf, length, ret_size);
-}
-
 int piece_grows(const struct slice *slice, const struct piece *piece, struct known_size *known,
 		bool *ret)
 {
@@ -300,76 +109,6 @@ int slice_clip_to_capacity(const struct slice *slice, uint64_t offset, uint64_t 
 	return 0;
 }
 
-int slice_write(const struct slice *slice, uint64_t offset, const void *buf, size_t size,
-		size_t *ret_size)
-{
-	struct known_size known = { 0 };
-	struct extent_walk walk;
-	struct piece piece;
-	uint64_t length = size;
-	size_t total = 0;
-	int result;
-
-	if (!slice->writable)
-		return -EROFS;
-	if (size == 0) {
-		*ret_size = 0;
-		return 0;
-	}
-	result = slice_clip_to_capacity(slice, offset, &length);
-	if (result < 0)
-		return result;
-	walk = extent_walk_begin(slice->extents, slice->extent_count, offset, length);
-	while (extent_walk_next(&walk, &piece)) {
-		size_t written = 0;
-		bool may_grow;
-
-		result = piece_grows(slice, &piece, &known, &may_grow);
-		if (result == 0)
-			result = piece_write(&piece, may_grow, &known, (const char *)buf + total,
-					     &written);
-		total += written;
-		if (result < 0 || written < piece.length)
-			break;
-	}
-	if (total == 0)
-		return result;
-	*ret_size = total;
-	return 0;
-}
-
-int slice_append(const struct slice *slice, const void *buf, size_t size, size_t *ret_size)
-{
-	const struct extent *last = &slice->extents[slice->extent_count - 1];
-	struct image *image = last->image;
-	struct iovec range = { (void *)buf, size };
-	uint64_t held;
-	ssize_t written;
-	int result;
-
-	if (!slice->writable)
-		return -EROFS;
-	if (!slice->resize)
-		return -ENOSPC;
-	result = image_size(image, &held);
-	if (result < 0)
-		return result;
-	if (held < last->offset)
-		return -EIO;
-	if (held > image->map.length || size > image->map.length - held)
-		return -EFBIG;
-	atomic_store(&image->resized, true);
-	stats_add(write_calls, 1);
-	/* The slice ends where its image ends. */
-	do
-		written = pwritev2(image->fd, &range, 1, -1, RWF_APPEND);
-	while (written < 0 && errno == EINTR);
-	if (written < 0)
-		return -errno;
-	*ret_size = written;
-	return 0;
-}
-
 /* msync of one range, counted; an image that was resized since its last flush needs its metadata
  * on the disk as well, which takes an fsync of the file.
  */
@@ -393,6 +132,24 @@ static int flush_range(struct image *image, uint64_t offset, uint64_t length)
 	stats_add(msyncs, 1);
 	stats_add(msync_microseconds, (uint64_t)(end.tv_sec - start.tv_sec) * 1000000 +
 					      (end.tv_nsec - start.tv_nsec) / 1000);
+	return result;
+}
+
+/* Whether an image has become too short for the range: what was written there is gone. */
+static int find_loss(const struct slice *slice, uint64_t offset, uint64_t length)
+{
+	struct known_size known = { 0 };
+	struct extent_walk walk;
+	struct piece piece;
+	int result = slice_walk_clipped(slice, offset, length, &walk);
+
+	while (result == 0 && extent_walk_next(&walk, &piece)) {
+		uint64_t held;
+
+		result = piece_held(&piece, &known, &held);
+		if (result == 0 && held < piece.length)
+			result = -EIO;
+	}
 	return result;
 }
 
@@ -424,7 +181,10 @@ int slice_flush(const struct slice *slice, uint64_t offset, uint64_t length)
 		start = piece_start;
 		end = piece_end;
 	}
-	return flush_range(image, start, end - start) ?: result;
+	result = flush_range(image, start, end - start) ?: result;
+	if (result == 0 && slice->writable)
+		result = find_loss(slice, offset, length);
+	return result;
 }
 
 int slice_resize(const struct slice *slice, uint64_t size)
@@ -446,9 +206,13 @@ int slice_resize(const struct slice *slice, uint64_t size)
 	if (add_overflows(last->offset, size - last->start, &end) || end > last->image->map.length)
 		return -EFBIG;
 	atomic_store(&last->image->resized, true);
-	while (ftruncate(last->image->fd, end) < 0)
-		if (errno != EINTR)
-			return -errno;
+	lease_close(&last->image->lease);
+	while ((result = ftruncate(last->image->fd, end)) < 0 && errno == EINTR)
+		;
+	result = result < 0 ? -errno : 0;
+	lease_reopen(&last->image->lease);
+	if (result < 0)
+		return result;
 	map_clear_hot(&last->image->map, end, last->image->map.length - end);
 	return 0;
 }
@@ -491,9 +255,11 @@ int slice_error_check(const struct slice *slice, uint64_t *cursor)
 	struct image *image;
 	int result = 0;
 
-	if (now == *cursor)
-		return 0;
-	for_each_image(slice, image) result = image_error_since(image, *cursor) ?: result;
-	*cursor = now;
+	while (now != *cursor) {
+		for_each_image(slice, image) result = image_error_since(image, *cursor) ?: result;
+		*cursor = now;
+		/* One that came meanwhile may have been told just now: not a second time. */
+		now = image_error_count();
+	}
 	return result;
 }

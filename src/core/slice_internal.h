@@ -4,7 +4,7 @@
 
 #include "extent.h"
 
-/* What the requests on slices share: slice.c, holes.c and copy.c. */
+/* What the requests on slices share: slice.c, read.c, write.c, holes.c and copy.c. */
 
 /* The images' sizes during one request: one fstat for each run of pieces of the same image. */
 struct known_size {
@@ -21,6 +21,12 @@ int piece_held(const struct piece *piece, struct known_size *known, uint64_t *re
  */
 int piece_grows(const struct slice *slice, const struct piece *piece, struct known_size *known,
 		bool *ret);
+
+/* Write the piece from buf. Short, with 0, where its image has lost the rest; *ret_size is what was
+ * written when it returns an error, too.
+ */
+int piece_write(const struct piece *piece, bool may_grow, struct known_size *known, const char *buf,
+		size_t *ret_size);
 
 /* The part of [offset, offset + size) within the slice, as a walk. */
 int slice_walk_clipped(const struct slice *slice, uint64_t offset, uint64_t size,

@@ -23,9 +23,6 @@
 
 #include <fcntl.h>
 
-/* Ranges of one reply; writev(2) takes 1024, and one is the header's. */
-#define RANGES_MAX 256
-
 static const struct slice *slice_of(fuse_req_t request, fuse_ino_t inode)
 {
 	return is_control(inode) ? NULL : tree_slice(request_fs(request)->tree, inode);
@@ -232,7 +229,7 @@ void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
 	reply_status(request, 0);
 }
 
-/* For ranges too many for one reply, and nothing else: through a buffer. */
+/* What is too much for struct slice_ranges: through a buffer. */
 static void read_by_copy(fuse_req_t request, const struct slice *slice, size_t size, off_t offset,
 			 bool partial)
 {
@@ -253,9 +250,7 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 {
 	struct handle *handle = handle_of(request, info);
 	const struct slice *slice = slice_of(request, inode);
-	struct iovec ranges[RANGES_MAX];
-	int count = 0;
-	size_t got = 0;
+	struct slice_ranges ranges;
 	int result;
 
 	if (!slice) {
@@ -266,8 +261,7 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	/* The kernel takes a short answer to a cached read for the end of the file; it asks again
 	 * page by page after an error. A direct reader gets what there is, and the error next.
 	 */
-	result = slice_read_map(slice, offset, size, handle->direct, ranges, RANGES_MAX, &count,
-				&got);
+	result = slice_read_map(slice, offset, size, handle->direct, &ranges);
 	if (result == -E2BIG) {
 		read_by_copy(request, slice, size, offset, handle->direct);
 		return;
@@ -276,14 +270,14 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 		reply_status(request, result);
 		return;
 	}
-	stats_add(read_bytes, got);
+	stats_add(read_bytes, ranges.size);
 	/* The kernel copies out of the mapping. A page that has gone meanwhile fails the reply with
 	 * EFAULT, and the request with EIO.
 	 */
-	if (count == 1)
-		result = fuse_reply_buf(request, ranges[0].iov_base, ranges[0].iov_len);
+	if (ranges.count == 1)
+		result = fuse_reply_buf(request, ranges.ranges[0].iov_base, ranges.size);
 	else
-		result = fuse_reply_iov(request, ranges, count);
+		result = fuse_reply_iov(request, ranges.ranges, ranges.count);
 	if (result == -EFAULT)
 		stats_add_error(-EIO);
 	count_reply(result);

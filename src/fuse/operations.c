@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Readahead and asynchronous direct requests that the kernel has under way at once; its default is
- * 12, which one sequential reader on a slow image uses up.
+/* Readahead requests that the kernel has under way at once, for all images: its default is 12, which
+ * a few readers of a slow image use up.
  */
-#define BACKGROUND_MAX 64
+#define BACKGROUND_MAX 512
 
 void reply_status(fuse_req_t request, int result)
 {

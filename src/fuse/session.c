@@ -20,8 +20,10 @@
 #include <sys/sysmacros.h>
 #include <syslog.h>
 
-/* Workers start as they are needed, and each may wait for a page of a slow image. */
-#define WORKERS_MAX 64
+/* Workers start as they are needed. Each may wait for a page of a slow image, and the requests for
+ * other images need a free one: as many as clients can keep waiting, and more.
+ */
+#define WORKERS_MAX 1024
 
 struct session {
 	const struct session_options *options;
@@ -208,6 +210,7 @@ int session_mount(struct session *session, const char *mountpoint, const struct 
 	signals_block();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* growing past RLIMIT_FSIZE is EFBIG */
+	signal(SIGIO, SIG_IGN);   /* somebody waits for a lease, which is dropped soon: lease.h */
 	if (mount_quietly(session->fuse, mountpoint, &message) < 0) {
 		error_add(error, NULL, "%s: %s", mountpoint,
 			  message ?: kept_message("cannot be mounted"));

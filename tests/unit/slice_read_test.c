@@ -23,17 +23,12 @@ static void assert_read_fails(const struct made *made, uint64_t offset, size_t s
 			      int error)
 {
 	char *buf = malloc(size + 1);
-	struct iovec ranges[EXTENTS_MAX];
 	size_t got = LEFT_ALONE;
-	int count = 42;
 
 	assert_non_null(buf);
 	assert_result(slice_read(&made->slice, offset, buf, size, partial, &got), error);
-	assert_result(slice_read_map(&made->slice, offset, size, partial, ranges, EXTENTS_MAX,
-				     &count, &got),
-		      error);
+	assert_result(read_as_reply(&made->slice, offset, buf, size, partial, &got), error);
 	assert_int_equal(got, LEFT_ALONE);
-	assert_int_equal(count, 42);
 	free(buf);
 }
 
@@ -42,22 +37,14 @@ static void assert_read_size(const struct made *made, uint64_t offset, size_t si
 			     size_t wanted)
 {
 	char *buf = malloc(size + 1);
-	struct iovec ranges[EXTENTS_MAX];
 	size_t got = LEFT_ALONE;
-	size_t sum = 0;
-	int count = -1;
 
 	assert_non_null(buf);
 	assert_result(slice_read(&made->slice, offset, buf, size, partial, &got), 0);
 	assert_int_equal(got, wanted);
 	got = LEFT_ALONE;
-	assert_result(slice_read_map(&made->slice, offset, size, partial, ranges, EXTENTS_MAX,
-				     &count, &got),
-		      0);
+	assert_result(read_as_reply(&made->slice, offset, buf, size, partial, &got), 0);
 	assert_int_equal(got, wanted);
-	for (int i = 0; i < count; i++)
-		sum += ranges[i].iov_len;
-	assert_int_equal(sum, wanted);
 	free(buf);
 }
 
@@ -120,40 +107,62 @@ static void slice_of_no_bytes_reads_as_such(void **state)
 	image_unref(image);
 }
 
+/* Of the last page of a piece the mapping gives one byte: see read.c. */
 static void ranges_point_into_the_one_mapping(void **state)
 {
-	struct image *image = new_image("image", 10000);
-	struct iovec ranges[3];
+	struct image *image = new_image("image", 10 * page_size());
+	const size_t page = page_size();
+	struct slice_ranges ranges;
 	struct made made;
-	size_t size;
-	int count;
 
-	make(&made, false, RANGE(image, 5000, 100), ZEROS(10), RANGE(image, 33, 200));
-	assert_result(slice_read_map(&made.slice, 10, 150, false, ranges, 3, &count, &size), 0);
-	assert_int_equal(count, 3);
-	assert_ptr_equal(ranges[0].iov_base, image->map.base + 5010);
-	assert_int_equal(ranges[0].iov_len, 90);
-	assert_int_equal(ranges[1].iov_len, 10);
-	assert_ptr_equal(ranges[2].iov_base, image->map.base + 33);
-	assert_int_equal(ranges[2].iov_len, 50);
+	image->read_by_call = false; /* as if on no tmpfs */
+	make(&made, false, RANGE(image, 100, 2 * page), ZEROS(10), RANGE(image, 33, 200),
+	     RANGE(image, page, page + 1));
+	assert_result(slice_read_map(&made.slice, 10, 4 * page, false, &ranges), 0);
+	assert_int_equal(ranges.count, 5);
+	assert_int_equal(ranges.size, 3 * page + 201);
+	assert_ptr_equal(ranges.ranges[0].iov_base, image->map.base + 110);
+	assert_int_equal(ranges.ranges[0].iov_len, 2 * page + 1 - 110);
+	assert_ptr_equal(ranges.ranges[1].iov_base, ranges.ends);
+	assert_int_equal(ranges.ranges[1].iov_len, 99);
+	assert_int_equal(ranges.ranges[2].iov_len, 10);
+	assert_ptr_equal(ranges.ranges[3].iov_base, ranges.ends + 99);
+	assert_int_equal(ranges.ranges[3].iov_len, 200);
+	assert_ptr_equal(ranges.ranges[4].iov_base, image->map.base + page);
+	assert_int_equal(ranges.ranges[4].iov_len, page + 1);
 	image_unref(image);
 }
 
-static void more_ranges_than_room_is_an_error(void **state)
+static void nothing_points_into_a_mapping_that_must_not_be_read(void **state)
 {
-	struct image *image = new_image("image", 10000);
-	struct iovec ranges[3];
+	struct image *image = new_image("image", 10 * page_size());
+	struct slice_ranges ranges;
 	struct made made;
-	size_t size = LEFT_ALONE;
-	int count = 42;
 
-	make(&made, false, RANGE(image, 0, 10), ZEROS(10), RANGE(image, 30, 10));
-	assert_result(slice_read_map(&made.slice, 0, 30, false, ranges, 2, &count, &size), -E2BIG);
-	assert_result(slice_read_map(&made.slice, 0, 10, false, ranges, 0, &count, &size), -E2BIG);
-	assert_int_equal(count, 42);
-	assert_int_equal(size, LEFT_ALONE);
-	assert_result(slice_read_map(&made.slice, 0, 20, false, ranges, 2, &count, &size), 0);
-	assert_result(slice_read_map(&made.slice, 0, 30, false, ranges, 3, &count, &size), 0);
+	image->read_by_call = true; /* as if on a tmpfs */
+	make(&made, false, RANGE(image, 100, 3 * page_size()));
+	assert_result(slice_read_map(&made.slice, 0, SIZE_MAX, false, &ranges), 0);
+	assert_int_equal(ranges.count, 1);
+	assert_ptr_equal(ranges.ranges[0].iov_base, ranges.ends);
+	assert_slice_reads(&made);
+	image_unref(image);
+}
+
+static void more_than_a_reply_has_room_for_is_an_error(void **state)
+{
+	struct image *image = new_image("image", sizeof(((struct slice_ranges *)0)->ends) + 2);
+	struct slice_ranges ranges;
+	struct made made;
+
+	image->read_by_call = true;
+	make(&made, false, TAIL(image, 0));
+	assert_result(slice_read_map(&made.slice, 1, sizeof(ranges.ends) + 1, false, &ranges),
+		      -E2BIG);
+	assert_result(slice_read_map(&made.slice, 1, sizeof(ranges.ends), false, &ranges), 0);
+	make(&made, false, ZEROS(100 * MIB));
+	assert_result(slice_read_map(&made.slice, 0, (SLICE_RANGES_MAX + 1) * MIB, false, &ranges),
+		      -E2BIG);
+	assert_result(slice_read_map(&made.slice, 0, SLICE_RANGES_MAX * MIB, false, &ranges), 0);
 	image_unref(image);
 }
 
@@ -361,7 +370,8 @@ int main(void)
 		scratch_test(reading_stops_at_the_end),
 		scratch_test(slice_of_no_bytes_reads_as_such),
 		scratch_test(ranges_point_into_the_one_mapping),
-		scratch_test(more_ranges_than_room_is_an_error),
+		scratch_test(nothing_points_into_a_mapping_that_must_not_be_read),
+		scratch_test(more_than_a_reply_has_room_for_is_an_error),
 		scratch_test(long_zeros_are_several_ranges),
 		scratch_test(only_the_lost_range_is_an_error),
 		scratch_test(partial_read_ends_where_the_loss_begins),

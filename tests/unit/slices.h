@@ -36,6 +36,10 @@ struct image *new_image(const char *path, size_t size);
 /* What the slice should hold, byte by byte from its images' descriptors; the caller's. */
 char *slice_expect(const struct made *made, size_t *ret_size);
 
+/* slice_read() by slice_read_map(), and as the kernel takes the ranges of a reply. */
+int read_as_reply(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,
+		  size_t *ret_size);
+
 /* Reads [offset, offset + size), which must give exactly bytes, in each of the ways there are. */
 void assert_slice_holds(const struct made *made, uint64_t offset, const void *bytes, size_t size);
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads of slices: ranges of the mapping for the kernel to copy from, or copies.
+ *
+ * The kernel answers a page of the mapping that has gone with EFAULT. What it cannot tell from data
+ * is the zeros behind a new end of the file, in the page that holds it; and between a look at the
+ * size and the kernel's copy the image may be cut. So of each piece the last page is read here, by
+ * pread(2), which knows the end of the file:
+ *
+ *     piece   |       page |       page |       page |  end
+ *     reply   |<--------- mapping ---------->.<- pread ---->|
+ *                                            ^ the first byte of the last page
+ *
+ * If the image is cut before or during the copy, then either the last page's first byte is lost, and
+ * with it the reply; or the end came to lie in the last page, of which the mapping gives nothing
+ * that could be zeros: a page's first byte is either before the end, or not there.
+ *
+ * That takes a file system which moves the end before it zeroes what lies behind it. XFS zeroes
+ * first. And on tmpfs a hole that is read through a mapping is a page taken, or EFAULT when there
+ * is none. Images on these are read by pread alone, which XFS keeps apart from truncations.
+ */
+#include "mmapfs/slice.h"
+
+#include "image_internal.h"
+#include "overflow.h"
+#include "slice_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ZEROS_SIZE (1UL << 20)
+
+static char zeros[ZEROS_SIZE]; /* never written: costs no memory */
+
+/* Pieces of a read in order, each wholly held; says where a lost range ends it. */
+struct read_walk {
+	struct extent_walk walk;
+	struct known_size known;
+	bool partial;
+	bool lost;
+	uint64_t total;
+};
+
+/* 1 and a piece, 0 at the end, or negative errno. */
+static int read_walk_next(struct read_walk *read, struct piece *ret)
+{
+	struct piece piece;
+	uint64_t held;
+	int result;
+
+	if (read->lost || !extent_walk_next(&read->walk, &piece))
+		return 0;
+	result = piece_held(&piece, &read->known, &held);
+	if (result < 0)
+		return result;
+	if (held < piece.length) {
+		if (!read->partial || read->total + held == 0)
+			return -EIO;
+		read->lost = true;
+		piece.length = held;
+		if (held == 0)
+			return 0;
+	}
+	read->total += piece.length;
+	*ret = piece;
+	return 1;
+}
+
+/* All of the range, or negative errno: -ESTALE when the file has become too short for it. */
+static int read_by_call(const struct image *image, uint64_t offset, char *buf, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t got = pread(image->fd, buf + done, size - done, offset + done);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got < 0 ? -errno : -ESTALE;
+		done += got;
+	}
+	return 0;
+}
+
+static int add_range(struct slice_ranges *ranges, void *start, size_t length)
+{
+	if (length == 0)
+		return 0;
+	if (ranges->count == SLICE_RANGES_MAX)
+		return -E2BIG;
+	ranges->ranges[ranges->count++] = (struct iovec){ start, length };
+	return 0;
+}
+
+static int add_zeros(struct slice_ranges *ranges, uint64_t length)
+{
+	int result = 0;
+
+	for (; result == 0 && length > 0; length -= min_u64(length, ZEROS_SIZE))
+		result = add_range(ranges, zeros, min_u64(length, ZEROS_SIZE));
+	return result;
+}
+
+/* What of the piece the mapping may give: see the top. */
+static uint64_t mapped_length(const struct piece *piece)
+{
+	const uint64_t mask = (1ULL << page_shift()) - 1;
+	uint64_t last_page = (piece->offset + piece->length - 1) & ~mask;
+
+	if (piece->image->read_by_call || last_page < piece->offset)
+		return 0;
+	return last_page + 1 - piece->offset;
+}
+
+static int add_piece(struct slice_ranges *ranges, size_t *used, const struct piece *piece)
+{
+	uint64_t mapped = mapped_length(piece);
+	uint64_t called = piece->length - mapped;
+	char *end = ranges->ends + *used;
+	int result;
+
+	if (called > sizeof(ranges->ends) - *used)
+		return -E2BIG;
+	result = add_range(ranges, piece->image->map.base + piece->offset, mapped);
+	if (result < 0)
+		return result;
+	result = read_by_call(piece->image, piece->offset + mapped, end, called);
+	if (result < 0)
+		return result;
+	*used += called;
+	return add_range(ranges, end, called);
+}
+
+static int try_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
+			struct slice_ranges *ranges)
+{
+	struct read_walk read = { .partial = partial };
+	struct piece piece;
+	size_t used = 0;
+	int result = slice_walk_clipped(slice, offset, size, &read.walk);
+
+	if (result < 0)
+		return result;
+	ranges->count = 0;
+	while ((result = read_walk_next(&read, &piece)) > 0) {
+		result = piece.image ? add_piece(ranges, &used, &piece)
+				     : add_zeros(ranges, piece.length);
+		if (result < 0)
+			return result;
+	}
+	ranges->size = read.total;
+	return result;
+}
+
+static int try_read(const struct slice *slice, uint64_t offset, char *buf, size_t size,
+		    bool partial, size_t *ret_size)
+{
+	struct read_walk read = { .partial = partial };
+	struct piece piece;
+	int result = slice_walk_clipped(slice, offset, size, &read.walk);
+
+	if (result < 0)
+		return result;
+	while ((result = read_walk_next(&read, &piece)) > 0) {
+		char *target = buf + (piece.position - offset);
+
+		if (!piece.image)
+			memset(target, 0, piece.length);
+		else
+			result = read_by_call(piece.image, piece.offset, target, piece.length);
+		if (result < 0)
+			return result;
+	}
+	if (result == 0)
+		*ret_size = read.total;
+	return result;
+}
+
+/* An image that was cut while it was read is looked at again; one that is cut all the time is lost.
+ */
+#define TRIES_MAX 8
+
+int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
+		   struct slice_ranges *ret)
+{
+	int result = -ESTALE;
+
+	for (int tries = 0; result == -ESTALE && tries < TRIES_MAX; tries++)
+		result = try_read_map(slice, offset, size, partial, ret);
+	return result == -ESTALE ? -EIO : result;
+}
+
+int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,
+	       size_t *ret_size)
+{
+	int result = -ESTALE;
+
+	for (int tries = 0; result == -ESTALE && tries < TRIES_MAX; tries++)
+		result = try_read(slice, offset, buf, size, partial, ret_size);
+	return result == -ESTALE ? -EIO : result;
+}
