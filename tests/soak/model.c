@@ -90,42 +90,6 @@ void model_end(int client, size_t length)
 	me->done++;
 }
 
-/* What the image has of a piece that may or may not have been written. */
-static void settle_piece(const struct piece *piece, const uint8_t *payload)
-{
-	static uint8_t buf[LENGTH_MAX];
-	uint8_t *model = shared->model[piece->image] + piece->offset;
-	ssize_t got = pread(image_fds[piece->image], buf, piece->length, (off_t)piece->offset);
-
-	if (got < 0)
-		die("pread of image %d: %s", piece->image, strerror(errno));
-	for (ssize_t i = 0; i < got; i++) {
-		if (buf[i] != model[i] && buf[i] != payload[i])
-			die("image %d, byte %ju is 0x%02x after a write that failed: neither old "
-			    "(0x%02x) nor new (0x%02x)",
-			    piece->image, (uintmax_t)piece->offset + i, buf[i], model[i],
-			    payload[i]);
-		model[i] = buf[i];
-	}
-}
-
-void model_settle(int client, size_t length)
-{
-	struct client *me = &shared->clients[client];
-	uint64_t place = me->done % RING;
-	const struct record *record = &me->ring[place];
-	const struct slice *slice = &layout.slices[record->slice];
-	struct piece piece;
-
-	model_put(slice, record->offset, length, me->payload[place]);
-	for_each_piece(piece, slice, record->offset + length, record->length - length)
-		settle_piece(&piece, me->payload[place] + length + piece.position);
-	me->written += length;
-	me->done++;
-}
-
-/* --- comparing ---------------------------------------------------------------------------------- */
-
 /* The last operations of the owner that have touched the byte. */
 static void tell_history(const struct slice *slice, int image, uint64_t byte)
 {
@@ -150,6 +114,53 @@ static void tell_history(const struct slice *slice, int image, uint64_t byte)
 				owner->payload[n % RING][piece.position + byte - piece.offset]);
 	}
 }
+
+/* What the image has of a piece that may or may not have been written. */
+static void settle_piece(const struct slice *slice, const struct piece *piece,
+			 const uint8_t *payload)
+{
+	static uint8_t buf[LENGTH_MAX];
+	uint8_t *model = shared->model[piece->image] + piece->offset;
+	ssize_t got = pread(image_fds[piece->image], buf, piece->length, (off_t)piece->offset);
+	ssize_t first = -1;
+	ssize_t last = 0;
+
+	if (got < 0)
+		die("pread of image %d: %s", piece->image, strerror(errno));
+	for (ssize_t i = 0; i < got; i++) {
+		if (buf[i] == model[i] || buf[i] == payload[i]) {
+			model[i] = buf[i];
+			continue;
+		}
+		if (first < 0)
+			first = i;
+		last = i;
+	}
+	if (first < 0)
+		return;
+	tell_history(slice, piece->image, piece->offset + (uint64_t)first);
+	die("image %d, bytes %ju to %ju, after a write that failed, are neither old nor new: the "
+	    "first is 0x%02x, not 0x%02x or 0x%02x",
+	    piece->image, (uintmax_t)piece->offset + first, (uintmax_t)piece->offset + last,
+	    buf[first], model[first], payload[first]);
+}
+
+void model_settle(int client, size_t length)
+{
+	struct client *me = &shared->clients[client];
+	uint64_t place = me->done % RING;
+	const struct record *record = &me->ring[place];
+	const struct slice *slice = &layout.slices[record->slice];
+	struct piece piece;
+
+	model_put(slice, record->offset, length, me->payload[place]);
+	for_each_piece(piece, slice, record->offset + length, record->length - length)
+		settle_piece(slice, &piece, me->payload[place] + length + piece.position);
+	me->written += length;
+	me->done++;
+}
+
+/* --- comparing ---------------------------------------------------------------------------------- */
 
 static void die_wrong(const char *what, const struct slice *slice, uint64_t offset, size_t length,
 		      size_t first, const uint8_t *data, const uint8_t *want)
