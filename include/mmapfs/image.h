@@ -72,6 +72,9 @@ uint32_t image_generation(struct image *image);
  */
 void image_error_record(struct image *image, int error); /* error: negative errno */
 
+/* The image's last error, negative errno, or 0. */
+int image_error_last(struct image *image);
+
 /* How many errors there were so far. An atomic load. */
 uint64_t image_error_count(void);
 

@@ -86,10 +86,11 @@ int slice_append(const struct slice *slice, const void *buf, size_t size, size_t
 /* Make the bytes [offset, offset + length) durable; nothing but their pages is written, and what
  * else the file system commits along. Length UINT64_MAX: to the end. Errors are also recorded on
  * the image (image_error_record).
- * Errors: -EIO also where an image is too short for the range of a writable slice; that one is not
- * recorded, and ends when the image has grown back.
  */
 int slice_flush(const struct slice *slice, uint64_t offset, uint64_t length);
+
+/* 0, or -EIO when an image has become too short for the range: what was written there is gone. */
+int slice_check_held(const struct slice *slice, uint64_t offset, uint64_t length);
 
 /* SEEK_DATA and SEEK_HOLE. Errors: -ENXIO at or past the end, or no data behind offset. */
 int slice_seek(const struct slice *slice, uint64_t offset, int whence, uint64_t *ret);
@@ -112,6 +113,11 @@ int slice_resize(const struct slice *slice, uint64_t size);
 
 /* Units of 512 bytes that the slice's images have allocated for it (holes and zeros are none). */
 uint64_t slice_blocks(const struct slice *slice);
+
+/* Whether slice_size() and slice_blocks() wait for nobody but the local disk: no image lies on a
+ * network file system, or on another FUSE file system.
+ */
+bool slice_is_prompt(const struct slice *slice);
 
 /* The sum of its images' generations: unchanged exactly when none of them moved. */
 uint32_t slice_generation(const struct slice *slice);

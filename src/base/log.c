@@ -19,7 +19,7 @@ static struct {
 } limiter = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* Whether one more line may go out; *ret_suppressed lines were held back before it. */
-static bool line_allowed(unsigned *ret_suppressed)
+static bool line_allowed(int priority, unsigned *ret_suppressed)
 {
 	struct timespec now;
 	bool allowed;
@@ -27,13 +27,15 @@ static bool line_allowed(unsigned *ret_suppressed)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	pthread_mutex_lock(&limiter.lock);
 	*ret_suppressed = 0;
-	if (now.tv_sec - limiter.period_start >= LOG_PERIOD_SECONDS) {
+	if (now.tv_sec - limiter.period_start >= LOG_PERIOD_SECONDS || priority <= LOG_CRIT) {
 		*ret_suppressed = limiter.suppressed;
-		limiter.period_start = now.tv_sec;
-		limiter.lines = 0;
 		limiter.suppressed = 0;
 	}
-	allowed = limiter.lines < LOG_BURST;
+	if (now.tv_sec - limiter.period_start >= LOG_PERIOD_SECONDS) {
+		limiter.period_start = now.tv_sec;
+		limiter.lines = 0;
+	}
+	allowed = limiter.lines < LOG_BURST || priority <= LOG_CRIT;
 	if (allowed)
 		limiter.lines++;
 	else
@@ -56,7 +58,7 @@ void log_message(int priority, const char *format, ...)
 	unsigned suppressed;
 	va_list arguments;
 
-	if (!line_allowed(&suppressed))
+	if (!line_allowed(priority, &suppressed))
 		return;
 	if (suppressed) {
 		snprintf(line, sizeof(line), "%u messages suppressed", suppressed);

@@ -8,12 +8,12 @@
  *
  * Lines go to standard error, or to syslog(3) after log_to_syslog(). Beyond LOG_BURST lines in
  * LOG_PERIOD_SECONDS further ones are counted and summed up in one line, so that a failing image
- * cannot flood the journal. Any thread.
+ * cannot flood the journal. LOG_CRIT is for what is said once: it is never held back. Any thread.
  */
 #define LOG_BURST 20
 #define LOG_PERIOD_SECONDS 10
 
-/* The syslog priorities in use: LOG_ERR, LOG_WARNING, LOG_INFO of <syslog.h>. */
+/* The syslog priorities in use: LOG_CRIT, LOG_ERR, LOG_WARNING, LOG_INFO of <syslog.h>. */
 void log_message(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* From here on to syslog, under the name mmapfs. */

@@ -5,6 +5,7 @@
 #include "cleanup.h"
 #include "session.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -90,12 +91,31 @@ static int run(const struct options *options)
 	}
 }
 
+/* Standard input, output and error are there, be it as /dev/null: else an image would get the number
+ * of one, and with it what is meant for that.
+ */
+static bool open_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_(options_clear) struct options options;
 	struct error error = ERROR_INIT;
-	int result = options_parse(argc, argv, &options, &error);
+	int result;
 
+	if (!open_standard_descriptors())
+		return EXIT_FAILED;
+	result = options_parse(argc, argv, &options, &error);
 	if (result < 0) {
 		if (result != -EINVAL)
 			error_add(&error, NULL, "%s", strerror(-result));

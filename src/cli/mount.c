@@ -15,7 +15,9 @@
 #include "mmapfs/layout.h"
 #include "mounts.h"
 #include "session.h"
+#include "vec.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
@@ -117,11 +119,41 @@ struct readiness {
 	const char *mountpoint;
 };
 
+/* What the caller had open when it started us: a lock's file, a pipe that somebody reads to its end.
+ * It may be named as /dev/fd/N on the command line, so it is closed only when all is open.
+ */
+static VEC(int) inherited;
+
+static void note_inherited(int own)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	while (directory && (entry = readdir(directory)) != NULL) {
+		int fd = atoi(entry->d_name); /* 0 for . and .. */
+
+		if (fd <= STDERR_FILENO || fd == own || fd == dirfd(directory))
+			continue;
+		(void)vec_push(&inherited, fd);
+	}
+	if (directory)
+		closedir(directory);
+}
+
+static void close_inherited(void)
+{
+	while (inherited.count > 0)
+		close(inherited.data[--inherited.count]);
+	free(inherited.data);
+	inherited.data = NULL;
+}
+
 static void become_daemon(int *status_fd)
 {
 	const char status = EXIT_DONE;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+	close_inherited();
 	log_to_syslog();
 	(void)!chdir("/");
 	if (null >= 0) {
@@ -262,6 +294,7 @@ static int serve_in_background(const struct source *source, const struct options
 		return wait_for_child(read_end);
 	}
 	close(steal_fd(&read_end));
+	note_inherited(write_end);
 	setsid();
 	status = serve(source, options, mountpoint, &write_end);
 	if (write_end >= 0)

@@ -11,6 +11,7 @@
 #include "guard.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -54,10 +55,25 @@ int guard_install(void)
 	return sigaction(SIGBUS, &action, NULL) == 0 ? 0 : -errno;
 }
 
+/* ThreadSanitizer runs every handler with all signals blocked, whatever sigaction(2) was asked for,
+ * and the jump leaves them so.
+ */
+static void unblock_signals(void)
+{
+#ifdef HAVE_TSAN
+	sigset_t sigbus;
+
+	sigemptyset(&sigbus);
+	sigaddset(&sigbus, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &sigbus, NULL);
+#endif
+}
+
 int guard_copy(void *target, const void *source, size_t size)
 {
 	if (sigsetjmp(guard.escape, 0)) {
 		guard.size = 0;
+		unblock_signals();
 		return -EFAULT;
 	}
 	guard.target = (uintptr_t)target;

@@ -182,20 +182,30 @@ static int map_open_image(struct image *image, unsigned flags)
 	return map_create(image->fd, size, image->writable, &image->map);
 }
 
-/* Whether reads through the mapping would do harm: see read.c. */
-static bool must_read_by_call(int fd)
+/* What is to be known of the file system below a regular file. */
+static void learn_file_system(struct image *image)
 {
 	struct statfs status;
 
-	if (fstatfs(fd, &status) < 0)
-		return false;
+	if (fstatfs(image->fd, &status) < 0)
+		return;
 	switch (status.f_type) {
 	case TMPFS_MAGIC:
 	case RAMFS_MAGIC:
 	case XFS_SUPER_MAGIC:
-		return true;
-	default:
-		return false;
+		image->read_by_call = true;
+		break;
+	case FUSE_SUPER_MAGIC:
+	case NFS_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case CEPH_SUPER_MAGIC:
+	case AFS_SUPER_MAGIC:
+	case AFS_FS_MAGIC:
+	case CODA_SUPER_MAGIC:
+	case V9FS_MAGIC:
+		image->remote = true;
+		break;
 	}
 }
 
@@ -237,7 +247,8 @@ int image_open(const char *path, enum image_access access, unsigned flags, struc
 	if (result < 0)
 		return result;
 	image->block_device = S_ISBLK(status.st_mode);
-	image->read_by_call = !image->block_device && must_read_by_call(image->fd);
+	if (!image->block_device)
+		learn_file_system(image);
 	image->lease.fd = image->fd;
 	image->lease.fixed = image->block_device;
 	image->device = image->block_device ? status.st_rdev : status.st_dev;
@@ -374,9 +385,19 @@ uint32_t image_generation(struct image *image)
 	return generation;
 }
 
+/* A failing image has a line now and then, so that it leaves others room in the log. */
+#define ERROR_LOG_SECONDS 10
+
 void image_error_record(struct image *image, int error)
 {
+	struct timespec now;
+	bool silent;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	pthread_mutex_lock(&errors_lock);
+	silent = image->error == error && now.tv_sec - image->error_logged < ERROR_LOG_SECONDS;
+	if (!silent)
+		image->error_logged = now.tv_sec;
 	image->error = error;
 	image->error_told = false;
 	image->error_number = atomic_load(&errors_count) + 1;
@@ -384,7 +405,18 @@ void image_error_record(struct image *image, int error)
 	atomic_store(&errors_count, image->error_number);
 	pthread_mutex_unlock(&errors_lock);
 	stats_add(writeback_errors, 1);
-	log_message(LOG_ERR, "image '%s': flush failed: %s", image->path, strerror(-error));
+	if (!silent)
+		log_message(LOG_ERR, "image '%s': flush failed: %s", image->path, strerror(-error));
+}
+
+int image_error_last(struct image *image)
+{
+	int error;
+
+	pthread_mutex_lock(&errors_lock);
+	error = image->error;
+	pthread_mutex_unlock(&errors_lock);
+	return error;
 }
 
 uint64_t image_error_count(void)

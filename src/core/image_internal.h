@@ -24,6 +24,7 @@ struct image {
 	bool writable;
 	bool block_device;
 	bool read_by_call; /* reads must not go through the mapping: see read.c */
+	bool remote;       /* somebody else than the kernel answers for the file */
 	dev_t device;      /* identity: of the file, or the device that a block device node names */
 	ino_t inode;       /* of a regular file */
 	mode_t mode;
@@ -42,6 +43,7 @@ struct image {
 	uint64_t error_number; /* of the last error, counted over all images; 0: none */
 	int error;
 	bool error_told;
+	time_t error_logged; /* CLOCK_MONOTONIC seconds */
 };
 
 #endif

@@ -135,24 +135,6 @@ static int flush_range(struct image *image, uint64_t offset, uint64_t length)
 	return result;
 }
 
-/* Whether an image has become too short for the range: what was written there is gone. */
-static int find_loss(const struct slice *slice, uint64_t offset, uint64_t length)
-{
-	struct known_size known = { 0 };
-	struct extent_walk walk;
-	struct piece piece;
-	int result = slice_walk_clipped(slice, offset, length, &walk);
-
-	while (result == 0 && extent_walk_next(&walk, &piece)) {
-		uint64_t held;
-
-		result = piece_held(&piece, &known, &held);
-		if (result == 0 && held < piece.length)
-			result = -EIO;
-	}
-	return result;
-}
-
 int slice_flush(const struct slice *slice, uint64_t offset, uint64_t length)
 {
 	const uint64_t mask = (1ULL << page_shift()) - 1;
@@ -181,9 +163,23 @@ int slice_flush(const struct slice *slice, uint64_t offset, uint64_t length)
 		start = piece_start;
 		end = piece_end;
 	}
-	result = flush_range(image, start, end - start) ?: result;
-	if (result == 0 && slice->writable)
-		result = find_loss(slice, offset, length);
+	return flush_range(image, start, end - start) ?: result;
+}
+
+int slice_check_held(const struct slice *slice, uint64_t offset, uint64_t length)
+{
+	struct known_size known = { 0 };
+	struct extent_walk walk;
+	struct piece piece;
+	int result = slice_walk_clipped(slice, offset, length, &walk);
+
+	while (result == 0 && extent_walk_next(&walk, &piece)) {
+		uint64_t held;
+
+		result = piece_held(&piece, &known, &held);
+		if (result == 0 && held < piece.length)
+			result = -EIO;
+	}
 	return result;
 }
 
@@ -222,6 +218,14 @@ int slice_resize(const struct slice *slice, uint64_t size)
 	for (uint32_t i_ = 0; i_ < (slice)->extent_count; i_++)                                    \
 		if (((image) = (slice)->extents[i_].image) != NULL &&                              \
 		    (i_ == 0 || (slice)->extents[i_ - 1].image != (image)))
+
+bool slice_is_prompt(const struct slice *slice)
+{
+	struct image *image;
+
+	for_each_image(slice, image) if (image->remote) return false;
+	return true;
+}
 
 uint32_t slice_generation(const struct slice *slice)
 {

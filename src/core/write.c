@@ -45,12 +45,34 @@ static int write_by_call(struct image *image, uint64_t offset, const char *buf, 
 	return 0;
 }
 
-/* Why a page that the image holds could not be had, and the write after all if it can be. To be
- * asked by fallocate, which does not move the end; where it does not know, by pwrite.
+/* pwrite where nobody can cut the image meanwhile. -EAGAIN where that cannot be had. */
+static int write_by_leased_call(struct image *image, uint64_t offset, const char *buf, size_t size,
+				size_t *ret_size)
+{
+	uint64_t held;
+	int result;
+
+	if (!lease_enter(&image->lease))
+		return -EAGAIN;
+	result = image_size(image, &held);
+	if (result == 0 && held <= offset)
+		result = -EIO;
+	if (result == 0)
+		result = write_by_call(image, offset, buf, min_u64(size, held - offset), ret_size);
+	lease_leave(&image->lease);
+	return result;
+}
+
+/* Why a page that the image holds could not be had, and the write after all if it can be. fallocate
+ * says why without moving the end. Where it knows nothing (btrfs needs room to overwrite, too), pwrite
+ * does.
  */
 static int write_refused_page(struct image *image, uint64_t offset, const char *buf, size_t size,
 			      size_t *ret_size)
 {
+	uint64_t left;
+	int result;
+
 	while (fallocate(image->fd, FALLOC_FL_KEEP_SIZE, offset, size) < 0) {
 		if (errno == EOPNOTSUPP || image->block_device)
 			break;
@@ -61,7 +83,11 @@ static int write_refused_page(struct image *image, uint64_t offset, const char *
 		*ret_size = size;
 		return 0;
 	}
-	return write_by_call(image, offset, buf, size, ret_size);
+	result = write_by_leased_call(image, offset, buf, size, ret_size);
+	if (result != -EAGAIN)
+		return result;
+	/* Cut again meanwhile, or no room: an unguarded pwrite could tell, but must not grow it. */
+	return image_available(image, &left) == 0 && left == 0 ? -ENOSPC : -EIO;
 }
 
 /* A range within one page. Short, with 0, where the rest of it is lost. */
@@ -113,24 +139,6 @@ static int write_by_copy(struct image *image, uint64_t offset, bool may_grow, co
 	stats_add(write_copies, 1);
 	map_set_hot(&image->map, offset, *ret_size);
 	return 0;
-}
-
-/* pwrite where nobody can cut the image meanwhile. -EAGAIN where that cannot be had. */
-static int write_by_leased_call(struct image *image, uint64_t offset, const char *buf, size_t size,
-				size_t *ret_size)
-{
-	uint64_t held;
-	int result;
-
-	if (!lease_enter(&image->lease))
-		return -EAGAIN;
-	result = image_size(image, &held);
-	if (result == 0 && held <= offset)
-		result = -EIO;
-	if (result == 0)
-		result = write_by_call(image, offset, buf, min_u64(size, held - offset), ret_size);
-	lease_leave(&image->lease);
-	return result;
 }
 
 static int image_write(struct image *image, uint64_t offset, bool may_grow, const char *buf,

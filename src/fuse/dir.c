@@ -95,6 +95,15 @@ static mode_t entry_type(const struct fs *fs, fuse_ino_t inode)
 	return tree_is_directory(fs->tree, inode) ? S_IFDIR : S_IFREG;
 }
 
+/* A listing waits for no image: one that does not answer would keep its whole folder from being
+ * listed.
+ */
+static bool answers_promptly(const struct fs *fs, fuse_ino_t inode)
+{
+	return is_control(inode) || tree_is_directory(fs->tree, inode) ||
+	       slice_is_prompt(tree_slice(fs->tree, inode));
+}
+
 /* Add one entry to the buffer: the bytes it takes, more than left when it does not fit. */
 static size_t add_entry(fuse_req_t request, char *buf, size_t left, const char *name,
 			fuse_ino_t inode, off_t next, bool plus)
@@ -106,9 +115,10 @@ static size_t add_entry(fuse_req_t request, char *buf, size_t left, const char *
 	if (!plus)
 		return fuse_add_direntry(request, buf, left, name, &attributes, next);
 	/* Without a node the kernel looks the name up by itself: for "." and ".." it never does, and
-	 * for an entry whose image does not answer the error belongs there, not to the listing.
+	 * for an entry whose image fails the error belongs there, not to the listing.
 	 */
-	if (next <= OFFSET_ENTRIES || fill_entry(fs, inode, &entry) < 0)
+	if (next <= OFFSET_ENTRIES || !answers_promptly(fs, inode) ||
+	    fill_entry(fs, inode, &entry) < 0)
 		entry = (struct fuse_entry_param){ .attr = attributes };
 	return fuse_add_direntry_plus(request, buf, left, name, &entry, next);
 }

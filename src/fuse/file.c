@@ -251,6 +251,7 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	struct handle *handle = handle_of(request, info);
 	const struct slice *slice = slice_of(request, inode);
 	struct slice_ranges ranges;
+	bool partial = handle->direct && info->lock_owner != 0;
 	int result;
 
 	if (!slice) {
@@ -258,12 +259,13 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 		return;
 	}
 	stats_add(reads, 1);
-	/* The kernel takes a short answer to a cached read for the end of the file; it asks again
-	 * page by page after an error. A direct reader gets what there is, and the error next.
+	/* The kernel takes a short answer to a read of its page cache for the end of the file; it asks
+	 * again page by page after an error. A direct reader gets what there is, and the error next.
+	 * Pages of a private mapping are read through direct handles, too: those reads have no owner.
 	 */
-	result = slice_read_map(slice, offset, size, handle->direct, &ranges);
+	result = slice_read_map(slice, offset, size, partial, &ranges);
 	if (result == -E2BIG) {
-		read_by_copy(request, slice, size, offset, handle->direct);
+		read_by_copy(request, slice, size, offset, partial);
 		return;
 	}
 	if (result < 0) {
@@ -287,13 +289,39 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 static int flush_for(struct fs *fs, const struct slice *slice, struct handle *handle,
 		     uint64_t offset, uint64_t length)
 {
-	int flushed = slice_flush(slice, offset, length);
+	int result = slice_flush(slice, offset, length);
 	int seen;
 
 	pthread_mutex_lock(&fs->handles.lock);
 	seen = slice_error_check(slice, &handle->cursor);
 	pthread_mutex_unlock(&fs->handles.lock);
-	return flushed ?: seen;
+	return result ?: seen;
+}
+
+/* As flush_for() after a write of that range, which must still be there. */
+static int sync_written(struct fs *fs, const struct slice *slice, struct handle *handle,
+			uint64_t offset, uint64_t length)
+{
+	return flush_for(fs, slice, handle, offset, length)
+		       ?: slice_check_held(slice, offset, length);
+}
+
+/* All of a WRITE that comes from the page cache, or an error: the kernel does not look at how much
+ * was taken, and the rest of its dirty pages would be lost without a word.
+ */
+static int write_pages(const struct slice *slice, uint64_t offset, const char *buf, size_t size,
+		       size_t *ret_size)
+{
+	int result = 0;
+
+	while (result == 0 && *ret_size < size) {
+		size_t written = 0;
+
+		result = slice_write(slice, offset + *ret_size, buf + *ret_size, size - *ret_size,
+				     &written);
+		*ret_size += written;
+	}
+	return result;
 }
 
 void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size, off_t offset,
@@ -310,6 +338,8 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	append = slice && slice->resize && handle->direct && (info->flags & O_APPEND);
 	if (append)
 		result = slice_append(slice, buf, size, &written);
+	else if (slice && info->writepage)
+		result = write_pages(slice, offset, buf, size, &written);
 	else if (slice)
 		result = slice_write(slice, offset, buf, size, &written);
 	stats_add(writes, 1);
@@ -318,8 +348,8 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 		attributes_touch(fs, inode);
 	/* Past the page cache the kernel sends no FSYNC for these flags. */
 	if (result == 0 && handle->direct && handle->sync)
-		result = flush_for(fs, slice, handle, append ? 0 : offset,
-				   append ? UINT64_MAX : written);
+		result = sync_written(fs, slice, handle, append ? 0 : offset,
+				      append ? UINT64_MAX : written);
 	if (result < 0)
 		reply_status(request, result);
 	else
@@ -329,12 +359,17 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info)
 {
 	const struct slice *slice = slice_of(request, inode);
+	struct handle *handle = handle_of(request, info);
 	int result = 0;
 
 	stats_add(fsyncs, 1);
 	if (slice)
-		result = flush_for(request_fs(request), slice, handle_of(request, info), 0,
-				   UINT64_MAX);
+		result = flush_for(request_fs(request), slice, handle, 0, UINT64_MAX);
+	/* What was written is gone where the image is too short for it now. With O_SYNC and O_DSYNC
+	 * this comes after each write, which says no range, and must fail for its own bytes only.
+	 */
+	if (result == 0 && slice && slice->writable && !handle->sync)
+		result = slice_check_held(slice, 0, UINT64_MAX);
 	reply_status(request, result);
 }
 
@@ -364,7 +399,7 @@ void on_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, 
 	if (result == 0)
 		attributes_touch(request_fs(request), inode);
 	if (result == 0 && handle->sync)
-		result = flush_for(request_fs(request), slice, handle, offset, length);
+		result = sync_written(request_fs(request), slice, handle, offset, length);
 	reply_status(request, result);
 }
 
@@ -386,7 +421,7 @@ void on_copy_file_range(fuse_req_t request, fuse_ino_t source, off_t source_offs
 		attributes_touch(request_fs(request), target);
 	/* These two requests carry no flags, and no FSYNC follows them. */
 	if (result == 0 && handle->sync)
-		result = flush_for(request_fs(request), to, handle, target_offset, copied);
+		result = sync_written(request_fs(request), to, handle, target_offset, copied);
 	if (result < 0)
 		reply_status(request, result);
 	else

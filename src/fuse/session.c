@@ -352,6 +352,22 @@ static void unmount(struct session *session)
 	fuse_session_unmount(session->fuse);
 }
 
+/* The last word on what failed, whatever the log has held back meanwhile. */
+static void log_losses(const struct session *session)
+{
+	const struct tree *tree = session->fs.tree;
+
+	for (size_t i = 0; i < tree_image_count(tree); i++) {
+		struct tree_image image = tree_image_at(tree, i);
+		int error = image_error_last(image.image);
+
+		if (error < 0)
+			log_message(LOG_CRIT, "image '%s': not everything reached the disk: %s",
+				    image.path, strerror(-error));
+	}
+	log_message(LOG_CRIT, "'%s': not everything reached the disk", session->mountpoint);
+}
+
 int session_run(struct session *session)
 {
 	int result = serve_init(session->fuse);
@@ -370,7 +386,7 @@ int session_run(struct session *session)
 	if (flushed == 0 && image_error_count() > 0)
 		flushed = -EIO;
 	if (flushed < 0)
-		log_message(LOG_ERR, "'%s': not everything reached the disk", session->mountpoint);
+		log_losses(session);
 	result = result < 0 ? result : flushed;
 	if (session->status_listener >= 0)
 		status_tell(steal_fd(&session->status_listener), result);

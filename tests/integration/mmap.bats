@@ -162,3 +162,27 @@ setup() {
 	call mmap shared "$mnt/one" 0 100
 	call mmap shared "$mnt/two" 0 100
 }
+
+# The kernel writes both pages by one request, and does not look at how much of it was taken.
+@test "a store that has no room fails msync, though what lies before it is written" {
+	make_image "$temp/disk" 1M
+	cat >"$temp/table" <<-END
+		image  disk  disk  rw
+		slice  half  disk  8K  4K  rw
+		extent       -     0   4K
+	END
+	mount_table "$temp/table"
+
+	/usr/bin/python3 - "$mnt/half" <<-'END'
+		import errno, mmap, os, sys
+		fd = os.open(sys.argv[1], os.O_RDWR)
+		map = mmap.mmap(fd, 8192)
+		map[:] = b"s" * 8192
+		try:
+		    map.flush()
+		    sys.exit("msync said nothing")
+		except OSError as error:
+		    assert error.errno == errno.ENOSPC, error
+	END
+	assert_equal "$(cut_out "$temp/disk" 8K 4K | tr -d s)" ''
+}

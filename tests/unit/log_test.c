@@ -115,6 +115,19 @@ static void next_period_says_what_was_suppressed(void **state)
 	assert_said("mmapfs: 7 messages suppressed\nmmapfs: later\nmmapfs: latest\n");
 }
 
+static void what_is_said_once_is_never_held_back(void **state)
+{
+	char *said;
+
+	stderr_begin();
+	log_many(LOG_BURST + 7);
+	log_message(LOG_CRIT, "the end");
+	said = stderr_end();
+	assert_int_equal(count_lines(said), LOG_BURST + 2);
+	assert_non_null(strstr(said, "mmapfs: 7 messages suppressed\nmmapfs: the end\n"));
+	free(said);
+}
+
 static void *log_from_thread(void *context)
 {
 	log_many(100);
@@ -150,6 +163,7 @@ int main(void)
 		log_test(overlong_message_is_cut),
 		log_test(burst_is_allowed_and_no_more),
 		log_test(next_period_says_what_was_suppressed),
+		log_test(what_is_said_once_is_never_held_back),
 		log_test(threads_share_the_limit),
 	};
 
