@@ -218,9 +218,20 @@ static bool may_fail(const struct slice *slice, uint64_t offset, size_t length, 
 	return false;
 }
 
+/* fsync fails as long as an image has lost any byte of the slice. */
+static bool may_fail_sync(const struct slice *slice, uint64_t from, int error)
+{
+	if (error != EIO || !met_trouble(slice, 0, slice->size, from, shared->moment, CUT))
+		return false;
+	me->eio++;
+	return true;
+}
+
 /* A full disk is no reason to fail where the image has no hole. */
 static void check_hole(const struct slice *slice, uint64_t offset, size_t length, uint64_t from)
 {
+	int fd = image_open(THREE);
+	bool hole = false;
 	struct piece piece;
 
 	for_each_piece(piece, slice, offset, length)
@@ -228,10 +239,10 @@ static void check_hole(const struct slice *slice, uint64_t offset, size_t length
 		off_t start = (off_t)(piece.offset & ~(PAGE - 1));
 		off_t end = (off_t)(piece.offset + piece.length);
 
-		if (piece.image == THREE && lseek(image_fds[THREE], start, SEEK_HOLE) < end)
-			return;
+		hole |= piece.image == THREE && lseek(fd, start, SEEK_HOLE) < end;
 	}
-	if (shared->moment == from && from % 4 == STEADY)
+	close(fd);
+	if (!hole && shared->moment == from && from % 4 == STEADY)
 		die("ENOSPC, but image %d has no hole below slice %s, offset %ju length %zu", THREE,
 		    slice->name, (uintmax_t)offset, length);
 }
@@ -475,7 +486,7 @@ static void op_store(void)
 		model_end(self, length);
 		return;
 	}
-	if (!may_fail(slice, offset, length, from, error))
+	if (!may_fail(slice, offset, length, from, error) && !may_fail_sync(slice, from, error))
 		die("store and msync of slice %s, offset %ju length %zu: %s", slice->name,
 		    (uintmax_t)offset, length, strerror(error));
 	redo();
@@ -588,7 +599,8 @@ static void op_copy(void)
 static void op_sync(void)
 {
 	struct slice *slice = some_own();
-	int fd = -1;
+	uint64_t from;
+	int fd;
 
 	me->doing = "fsync";
 	count(KIND_SYNC, 0);
@@ -600,8 +612,14 @@ static void op_sync(void)
 		return;
 	}
 	fd = hand_get(slice, one_in(2) ? O_RDWR : O_WRONLY)->fd;
-	if (one_in(2) ? fsync(fd) : fdatasync(fd))
-		die("fsync of slice %s: %s", slice->name, strerror(errno));
+	from = shared->moment;
+	if (one_in(2) ? fsync(fd) : fdatasync(fd)) {
+		if (!may_fail_sync(slice, from, errno))
+			die("fsync of slice %s: %s", slice->name, strerror(errno));
+	} else {
+		refute_lost(slice, slice->size - 1, 1, from);
+		refute_lost(slice, 0, 1, from);
+	}
 }
 
 static void op_seek(void)

@@ -20,7 +20,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -140,47 +139,53 @@ static void window_last(struct faults *faults)
 	shared->moment++;
 }
 
-static uint64_t size_of(int image)
+static void check_cut(uint64_t end, const char *when)
 {
-	struct stat st;
-
-	if (fstat(image_fds[image], &st))
-		die("fstat of image %d: %s", image, strerror(errno));
-	return (uint64_t)st.st_size;
+	if (image_size(TWO) != end)
+		die("image TWO was cut at %ju, and has %ju %s", (uintmax_t)end,
+		    (uintmax_t)image_size(TWO), when);
 }
 
-static void cut(struct faults *faults)
+static void mend(int fd, uint64_t end)
 {
 	uint64_t whole = layout.size[TWO];
-	uint64_t end = one_in(4) ? chance(whole) & ~(PAGE - 1) : chance(whole);
 
-	window_begin(CUT, end);
-	if (ftruncate(image_fds[TWO], (off_t)end))
-		die("ftruncate: %s", strerror(errno));
-	wait_for_calls(faults);
-	if (size_of(TWO) != end)
-		die("image TWO was cut at %ju, and has grown to %ju", (uintmax_t)end,
-		    (uintmax_t)size_of(TWO));
-	window_last(faults);
-	if (size_of(TWO) != end)
-		die("image TWO was cut at %ju, and has grown to %ju later", (uintmax_t)end,
-		    (uintmax_t)size_of(TWO));
-	faults->cuts++;
-	faults->cut_bytes += whole - end;
 	while (end < whole) {
 		uint64_t length = 1 + chance(1 << (10 + chance(12)));
 		ssize_t put;
 
 		if (length > whole - end)
 			length = whole - end;
-		put = pwrite(image_fds[TWO], shared->model[TWO] + end, length, (off_t)end);
+		put = pwrite(fd, shared->model[TWO] + end, length, (off_t)end);
 		if (put < 0)
 			die("mending image TWO: %s", strerror(errno));
 		end += (uint64_t)put;
-		if (size_of(TWO) != end)
+		if (image_size(TWO) != end)
 			die("image TWO was mended to %ju, and has %ju", (uintmax_t)end,
-			    (uintmax_t)size_of(TWO));
+			    (uintmax_t)image_size(TWO));
 	}
+}
+
+static void cut(struct faults *faults)
+{
+	uint64_t whole = layout.size[TWO];
+	uint64_t end = one_in(4) ? chance(whole) & ~(PAGE - 1) : chance(whole);
+	/* While it is open here the daemon's ways of writing are others than when it is not. */
+	int kept = one_in(2) ? image_open(TWO) : -1;
+	int fd;
+
+	window_begin(CUT, end);
+	if (kept >= 0 ? ftruncate(kept, (off_t)end) : truncate(shared->paths[TWO], (off_t)end))
+		die("truncate: %s", strerror(errno));
+	wait_for_calls(faults);
+	check_cut(end, "then");
+	window_last(faults);
+	check_cut(end, "later");
+	faults->cuts++;
+	faults->cut_bytes += whole - end;
+	fd = kept >= 0 ? kept : image_open(TWO);
+	mend(fd, end);
+	close(fd);
 	shared->moment++;
 }
 
@@ -199,7 +204,7 @@ static void full(struct faults *faults)
 	char path[5000];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s.filler", shared->three);
+	snprintf(path, sizeof(path), "%s.filler", shared->paths[THREE]);
 	fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0)
 		die("%s: %s", path, strerror(errno));
@@ -227,12 +232,13 @@ static void stray(struct faults *faults)
 		uint64_t offset = chance(gaps[gap].length);
 		size_t length = 1 + chance(sizeof(buf));
 		int image = gaps[gap].image;
+		int fd = image_open(image);
 
 		if (length > gaps[gap].length - offset)
 			length = gaps[gap].length - offset;
 		offset += gaps[gap].offset;
 		chance_fill(buf, length);
-		if (pwrite(image_fds[image], buf, length, (off_t)offset) != (ssize_t)length)
+		if (pwrite(fd, buf, length, (off_t)offset) != (ssize_t)length || close(fd))
 			die("write to image %d: %s", image, strerror(errno));
 		memcpy(shared->model[image] + offset, buf, length);
 		faults->stray_bytes += length;
@@ -256,8 +262,12 @@ static void sync_all(struct faults *faults)
 		die("syncfs of the mount: %s", strerror(errno));
 	faults->redone = redone;
 	close(fd);
-	if (syncfs(image_fds[ONE]) || syncfs(image_fds[THREE]))
-		die("syncfs of the images: %s", strerror(errno));
+	for (int image = 0; image < IMAGES; image++) {
+		fd = image_open(image);
+		if (syncfs(fd))
+			die("syncfs of image %d: %s", image, strerror(errno));
+		close(fd);
+	}
 	faults->syncs++;
 }
 

@@ -6,10 +6,10 @@
 #include "soak.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-int image_fds[IMAGES] = { -1, -1, -1 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -59,6 +59,24 @@ void model_put(const struct slice *slice, uint64_t offset, size_t length, const 
 
 	for_each_piece(piece, slice, offset, length) memcpy(
 		shared->model[piece.image] + piece.offset, data + piece.position, piece.length);
+}
+
+int image_open(int image)
+{
+	int fd = open(shared->paths[image], O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		die("open of image %d: %s", image, strerror(errno));
+	return fd;
+}
+
+uint64_t image_size(int image)
+{
+	struct stat st;
+
+	if (stat(shared->paths[image], &st))
+		die("stat of image %d: %s", image, strerror(errno));
+	return (uint64_t)st.st_size;
 }
 
 /* --- operations --------------------------------------------------------------------------------- */
@@ -121,12 +139,14 @@ static void settle_piece(const struct slice *slice, const struct piece *piece,
 {
 	static uint8_t buf[LENGTH_MAX];
 	uint8_t *model = shared->model[piece->image] + piece->offset;
-	ssize_t got = pread(image_fds[piece->image], buf, piece->length, (off_t)piece->offset);
+	int fd = image_open(piece->image);
+	ssize_t got = pread(fd, buf, piece->length, (off_t)piece->offset);
 	ssize_t first = -1;
 	ssize_t last = 0;
 
 	if (got < 0)
 		die("pread of image %d: %s", piece->image, strerror(errno));
+	close(fd);
 	for (ssize_t i = 0; i < got; i++) {
 		if (buf[i] == model[i] || buf[i] == payload[i]) {
 			model[i] = buf[i];

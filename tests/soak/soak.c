@@ -67,15 +67,25 @@ static void end_clients(void)
 void die(const char *format, ...)
 {
 	char text[1024];
+	enum trouble trouble;
+	uint64_t moment;
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	fprintf(stderr, "soak: FAILED at moment %" PRIu64 ": %s\n",
-		shared ? (uint64_t)shared->moment : 0, text);
-	if (!shared)
+	if (!shared) {
+		fprintf(stderr, "soak: FAILED: %s\n", text);
 		exit(1);
+	}
+	moment = shared->moment;
+	trouble = shared->windows[moment / 4 % WINDOWS].trouble;
+	fprintf(stderr, "soak: FAILED in phase %d of window %" PRIu64 " (%s), process %d: %s\n",
+		(int)(moment % 4), moment / 4,
+		trouble == CUT    ? "an image is cut"
+		: trouble == FULL ? "a disk is full"
+				  : "nothing yet",
+		(int)getpid(), text);
 	shared->failed = true;
 	if (getpid() == parent) {
 		if (faults.daemon)
@@ -86,20 +96,6 @@ void die(const char *format, ...)
 }
 
 /* --- beginning ---------------------------------------------------------------------------------- */
-
-static void open_images(const char *folder, const char *three)
-{
-	char path[4200];
-
-	for (int image = 0; image < IMAGES; image++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, image == ONE ? "one" : "two");
-		image_fds[image] = open(image == THREE ? three : path, O_RDWR | O_CLOEXEC);
-		if (image_fds[image] < 0 || pread(image_fds[image], shared->model[image], IMAGE_MAX,
-						  0) != (ssize_t)layout.size[image])
-			die("image %d: %s", image, strerror(errno));
-	}
-	shared->size_one = layout.size[ONE];
-}
 
 static void share(uint64_t seed, const char *folder, const char *three, const char *mountpoint)
 {
@@ -112,10 +108,20 @@ static void share(uint64_t seed, const char *folder, const char *three, const ch
 	shared->seed = seed;
 	shared->folder = folder;
 	shared->mountpoint = mountpoint;
-	snprintf(shared->three, sizeof(shared->three), "%s", three);
-	for (int image = 0; image < IMAGES; image++)
-		if (layout.size[image] + TAIL_MAX > IMAGE_MAX)
-			die("image %d is too large", image);
+	snprintf(shared->paths[ONE], sizeof(shared->paths[ONE]), "%s/one", folder);
+	snprintf(shared->paths[TWO], sizeof(shared->paths[TWO]), "%s/two", folder);
+	snprintf(shared->paths[THREE], sizeof(shared->paths[THREE]), "%s", three);
+	shared->size_one = layout.size[ONE];
+}
+
+/* All of the image; room is for IMAGE_MAX bytes. */
+static void read_image(int image, uint8_t *room, uint64_t size)
+{
+	int fd = image_open(image);
+
+	if (size + TAIL_MAX > IMAGE_MAX || pread(fd, room, IMAGE_MAX, 0) != (ssize_t)size)
+		die("image %d has not %ju bytes", image, (uintmax_t)size);
+	close(fd);
 }
 
 /* --- judging ------------------------------------------------------------------------------------ */
@@ -190,8 +196,7 @@ static void check_bytes(void)
 		uint64_t size = image == ONE ? (uint64_t)shared->size_one : layout.size[image];
 		FILE *out;
 
-		if (pread(image_fds[image], buf, sizeof(buf), 0) != (ssize_t)size)
-			die("image %d has not %ju bytes", image, (uintmax_t)size);
+		read_image(image, buf, size);
 		for (uint64_t i = 0; i < size; i++)
 			if (buf[i] != shared->model[image][i])
 				die("image %d, byte %ju: 0x%02x, not 0x%02x", image, (uintmax_t)i,
@@ -405,7 +410,8 @@ int main(int argc, char **argv)
 	faults.daemon = (pid_t)number(argv[5]);
 	layout_make(number(argv[1]));
 	share(number(argv[1]), argv[2], argv[3], argv[4]);
-	open_images(argv[2], argv[3]);
+	for (int image = 0; image < IMAGES; image++)
+		read_image(image, shared->model[image], layout.size[image]);
 	faults_prepare(&faults);
 	chance_seed(~shared->seed);
 	run(seconds, sanitized);

@@ -130,7 +130,7 @@ struct shared {
 	_Atomic uint64_t size_one; /* image ONE's, which the growing slice moves */
 	uint64_t seed;
 	const char *folder, *mountpoint; /* set before the clients are forked */
-	char three[4096];
+	char paths[IMAGES][4096];
 	struct client clients[CLIENTS];
 	uint8_t model[IMAGES][IMAGE_MAX];
 };
@@ -163,7 +163,11 @@ bool piece_next(const struct slice *slice, uint64_t offset, uint64_t length, int
 #define for_each_piece(piece, slice, offset, length)                                               \
 	for (int i_ = 0; piece_next(slice, offset, length, &i_, &(piece));)
 
-extern int image_fds[IMAGES]; /* to look past the mount */
+/* To get past the mount. Nobody keeps an image open for long: while somebody does, the daemon writes in
+ * another way.
+ */
+int image_open(int image);
+uint64_t image_size(int image);
 
 void model_get(const struct slice *slice, uint64_t offset, size_t length, uint8_t *ret);
 void model_put(const struct slice *slice, uint64_t offset, size_t length, const uint8_t *data);
