@@ -14,7 +14,7 @@
  * error tells of, too; the builder is then only to be freed.
  */
 
-/* A line of a table, in bytes, with its end. What is longer is no table, and read no further. */
+/* A line of a table, in bytes. Longer ones are an error. */
 #define TABLE_LINE_MAX 65536
 
 /* Read a table into builder. folder is what relative paths of images start from. */

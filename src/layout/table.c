@@ -13,6 +13,9 @@
 
 #define COLUMNS_MAX 8
 
+/* Of a line that is too long already: what has no end by then is no table. */
+#define LINE_PATIENCE (16 << 20)
+
 /* What the extent lines that come belong to. */
 enum context {
 	CONTEXT_NONE,
@@ -60,13 +63,16 @@ static int read_line(struct reader *reader)
 		return give_up(reader, "more than %zu lines", reader->limits->lines);
 	for (; c != EOF && c != '\n'; c = getc_unlocked(reader->in)) {
 		nul |= c == '\0';
-		reader->line[length++] = c;
-		if (length == sizeof(reader->line))
-			return give_up(reader, "line is longer than %d bytes", TABLE_LINE_MAX - 1);
+		if (length < sizeof(reader->line))
+			reader->line[length] = c;
+		if (length++ == LINE_PATIENCE)
+			return give_up(reader, "line is longer than %d bytes", LINE_PATIENCE);
 	}
 	reader->text += length + 1;
 	if (reader->text > reader->limits->text)
 		return give_up(reader, "more than %zu bytes", reader->limits->text);
+	if (length >= sizeof(reader->line))
+		return fail(reader, "line is longer than %d bytes", TABLE_LINE_MAX - 1);
 	if (nul)
 		return fail(reader, "line holds a NUL byte");
 	reader->line[length] = '\0';
