@@ -93,7 +93,7 @@ try_all() {
 
 @test "an image that cannot be written is open to read" {
 	make_read_only "$temp/disk"
-	mount_detached "$temp/disk" "$mnt"
+	mount_detached -o mode=0644 "$temp/disk" "$mnt"
 
 	assert_equal "$(rights "$(daemon_of "$mnt")" "$temp/disk")" "$read_only"
 	try_all "$mnt/disk"
@@ -280,6 +280,19 @@ limited() {
 	for reader in "${readers[@]}"; do
 		wait "$reader"
 	done
+	unmount_detached "$mnt"
+}
+
+@test "at the limit of its descriptors it ends clean" {
+	local number=0
+
+	mount_detached "$temp/disk" "$mnt"
+	call write "$mnt/disk" 0 100000 x
+	pid=$(daemon_of "$mnt")
+	while [ -e "/proc/$pid/fd/$number" ]; do
+		number=$((number + 1))
+	done
+	prlimit --nofile="$number" --pid "$pid"
 	unmount_detached "$mnt"
 }
 
