@@ -283,17 +283,21 @@ limited() {
 	unmount_detached "$mnt"
 }
 
+# Which numbers are free then, is a matter of luck.
 @test "at the limit of its descriptors it ends clean" {
-	local number=0
+	local number
 
-	mount_detached "$temp/disk" "$mnt"
-	call write "$mnt/disk" 0 100000 x
-	pid=$(daemon_of "$mnt")
-	while [ -e "/proc/$pid/fd/$number" ]; do
-		number=$((number + 1))
+	for _ in {1..5}; do
+		mount_detached "$temp/disk" "$mnt"
+		call write "$mnt/disk" 0 100000 x >/dev/null
+		pid=$(daemon_of "$mnt")
+		number=0
+		while [ -e "/proc/$pid/fd/$number" ]; do
+			number=$((number + 1))
+		done
+		prlimit --nofile="$number" --pid "$pid"
+		unmount_detached "$mnt"
 	done
-	prlimit --nofile="$number" --pid "$pid"
-	unmount_detached "$mnt"
 }
 
 @test "RLIMIT_FSIZE: a write behind it fails with EFBIG, and the daemon lives" {
