@@ -93,7 +93,7 @@ try_all() {
 
 @test "an image that cannot be written is open to read" {
 	make_read_only "$temp/disk"
-	mount_detached "$temp/disk" "$mnt"
+	mount_detached -o mode=0644 "$temp/disk" "$mnt"
 
 	assert_equal "$(rights "$(daemon_of "$mnt")" "$temp/disk")" "$read_only"
 	try_all "$mnt/disk"
@@ -281,6 +281,23 @@ limited() {
 		wait "$reader"
 	done
 	unmount_detached "$mnt"
+}
+
+# Which numbers are free then, is a matter of luck.
+@test "at the limit of its descriptors it ends clean" {
+	local number
+
+	for _ in {1..5}; do
+		mount_detached "$temp/disk" "$mnt"
+		call write "$mnt/disk" 0 100000 x >/dev/null
+		pid=$(daemon_of "$mnt")
+		number=0
+		while [ -e "/proc/$pid/fd/$number" ]; do
+			number=$((number + 1))
+		done
+		prlimit --nofile="$number" --pid "$pid"
+		unmount_detached "$mnt"
+	done
 }
 
 @test "RLIMIT_FSIZE: a write behind it fails with EFBIG, and the daemon lives" {
