@@ -174,9 +174,8 @@ works() {
 	flock "$kept"
 	mmapfs "$temp/disk" "$mnt"
 	assert_done
-	adopt "$mnt"
-
 	exec {kept}>&-
+	adopt "$mnt"
 	timeout 5 flock -n "$temp/kept" true
 }
 
