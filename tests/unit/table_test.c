@@ -359,10 +359,10 @@ static void lines_are_bounded(void **state)
 	build_tree(&scene);
 	assert_extent(&scene, "a", 0, NULL, 0, 1);
 	scene_end(&scene);
-	read_long_line(&scene, TABLE_LINE_MAX, -EINVAL);
+	read_long_line(&scene, TABLE_LINE_MAX, -E2BIG);
 	assert_messages(&scene.error, "t:1: line is longer than 65535 bytes");
 	scene_end(&scene);
-	read_long_line(&scene, 10 * MIB, -EINVAL);
+	read_long_line(&scene, 10 * MIB, -E2BIG);
 	assert_messages(&scene.error, "t:1: line is longer than 65535 bytes");
 	scene_end(&scene);
 }
