@@ -34,7 +34,6 @@ teardown() {
 
 # on ext4|xfs|btrfs|quota|tmpfs: makes it, fills it up, and mounts a sparse image that it holds
 on() {
-	kind=$1
 	folder=$fs
 	case $1 in
 	ext4) make_fs 40M mkfs.ext4 -q -F -m 0 ;;
