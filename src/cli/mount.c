@@ -15,16 +15,21 @@
 #include "mmapfs/layout.h"
 #include "mounts.h"
 #include "session.h"
+#include "signals.h"
 #include "vec.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 #endif
@@ -162,7 +167,9 @@ static void become_daemon(int *status_fd)
 		dup2(null, STDERR_FILENO);
 		close(null);
 	}
-	(void)!write(*status_fd, &status, 1);
+	/* Nobody waits any more: what was asked for has been taken back. */
+	if (write(*status_fd, &status, 1) != 1)
+		kill(getpid(), SIGTERM);
 	close(steal_fd(status_fd));
 }
 
@@ -254,12 +261,42 @@ static int serve(const struct source *source, const struct options *options,
 	return session_run(session) < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* The exit status that the child sends, or its end without one. */
-static int wait_for_child(int status_fd)
+/* Wait for the child's answer, or for a signal. 0, or the signal. */
+static int wait_for_answer(int status_fd, int signals_fd)
 {
+	struct pollfd waiting[] = { { .fd = status_fd, .events = POLLIN },
+				    { .fd = signals_fd, .events = POLLIN } };
+	struct signalfd_siginfo taken;
+
+	while (poll(waiting, 2, -1) < 0)
+		;
+	if (waiting[1].revents && read(signals_fd, &taken, sizeof(taken)) == sizeof(taken))
+		return taken.ssi_signo;
+	return 0;
+}
+
+/* The exit status that the child sends, or its end without one. A signal that comes first takes
+ * back what was asked for: the child ends, and then we do, by that signal.
+ */
+static int wait_for_child(pid_t child, int status_fd, int signals_fd)
+{
+	int signal_number = wait_for_answer(status_fd, signals_fd);
 	char status;
 	ssize_t got;
 
+	if (signal_number > 0) {
+		sigset_t taken;
+
+		kill(child, SIGTERM);
+		while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+			;
+		sigemptyset(&taken);
+		sigaddset(&taken, signal_number);
+		signal(signal_number, SIG_DFL);
+		raise(signal_number);
+		sigprocmask(SIG_UNBLOCK, &taken, NULL);
+		return EXIT_FAILED;
+	}
 	do
 		got = read(status_fd, &status, 1);
 	while (got < 0 && errno == EINTR);
@@ -272,9 +309,12 @@ static int wait_for_child(int status_fd)
 static int serve_in_background(const struct source *source, const struct options *options,
 			       const char *mountpoint)
 {
+	_cleanup_(cleanup_close) int signals_fd = -1;
 	_cleanup_(cleanup_close) int read_end = -1;
 	_cleanup_(cleanup_close) int write_end = -1;
 	int ends[2];
+	sigset_t ending;
+	sigset_t before;
 	pid_t child;
 	char status;
 
@@ -284,6 +324,9 @@ static int serve_in_background(const struct source *source, const struct options
 	}
 	read_end = ends[0];
 	write_end = ends[1];
+	/* Before the fork, so that none gets lost. */
+	signals_ending(&ending);
+	sigprocmask(SIG_BLOCK, &ending, &before);
 	child = fork();
 	if (child < 0) {
 		complain("fork: %s", strerror(errno));
@@ -291,9 +334,11 @@ static int serve_in_background(const struct source *source, const struct options
 	}
 	if (child > 0) {
 		close(steal_fd(&write_end));
-		return wait_for_child(read_end);
+		signals_fd = signalfd(-1, &ending, SFD_CLOEXEC);
+		return wait_for_child(child, read_end, signals_fd);
 	}
 	close(steal_fd(&read_end));
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	note_inherited(write_end);
 	setsid();
 	status = serve(source, options, mountpoint, &write_end);

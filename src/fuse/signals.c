@@ -20,7 +20,7 @@
 /* Interrupts the loop's wait; libfuse does not block it in any thread. */
 #define SIGNAL_WAKE SIGUSR1
 
-static void set_of_signals(sigset_t *ret)
+void signals_ending(sigset_t *ret)
 {
 	sigemptyset(ret);
 	sigaddset(ret, SIGTERM);
@@ -39,7 +39,7 @@ void signals_block(void)
 {
 	sigset_t set;
 
-	set_of_signals(&set);
+	signals_ending(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
@@ -95,7 +95,7 @@ static void wait_detach(const struct stopper *stopper, pid_t child)
 	int64_t start = now_ms();
 	sigset_t set;
 
-	set_of_signals(&set);
+	signals_ending(&set);
 	while (waitpid(child, NULL, WNOHANG) == 0) {
 		if (sigtimedwait(&set, NULL, &tick) < 0 || atomic_load(&stopper->finished) ||
 		    now_ms() - start < SECOND_SIGNAL_MS)
@@ -125,7 +125,7 @@ static void *run(void *context)
 	int number;
 	pid_t child;
 
-	set_of_signals(&set);
+	signals_ending(&set);
 	if (sigwait(&set, &number) != 0 || atomic_load(&stopper->finished))
 		return NULL;
 	log_message(LOG_INFO, "%s: unmounting '%s'", strsignal(number), stopper->mountpoint);

@@ -4,6 +4,7 @@
 
 #include <fuse_lowlevel.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -32,7 +33,10 @@ struct stopper {
  */
 bool connection_alive(struct fuse_session *session);
 
-/* Block the signals in this thread and those that it starts from now on. */
+/* The signals that end a mount: SIGTERM, SIGINT, SIGHUP. */
+void signals_ending(sigset_t *ret);
+
+/* Block these signals in this thread and those that it starts from now on. */
 void signals_block(void);
 
 /* Start the thread; the caller is the one that will run the session's loop. */

@@ -185,4 +185,7 @@ setup() {
 		    assert error.errno == errno.ENOSPC, error
 	END
 	assert_equal "$(cut_out "$temp/disk" 8K 4K | tr -d s)" ''
+	# A loss that was told already still is one.
+	run -1 "$MMAPFS" umount "$mnt"
+	daemon_reap "$mnt"
 }
