@@ -134,7 +134,7 @@ static uint64_t more(uint64_t a, uint64_t b)
 static void sample(struct figures *most)
 {
 	struct figures now;
-	int result = figures_get(faults.daemon, &now);
+	int result = figures_get(faults.daemon, faults.sanitized, &now);
 
 	if (result < 0)
 		die("the daemon's figures: %s", strerror(-result));
@@ -144,7 +144,7 @@ static void sample(struct figures *most)
 				  more(most->descriptors, now.descriptors) };
 }
 
-static void check_memory(bool sanitized)
+static void check_memory(void)
 {
 	printf("soak: daemon at the start, after the warm-up, at the end: own memory %ju %ju %ju "
 	       "KiB; page tables %ju %ju %ju KiB; threads %ju %ju %ju\n",
@@ -152,7 +152,7 @@ static void check_memory(bool sanitized)
 	       (uintmax_t)start.page_tables, (uintmax_t)warm.page_tables,
 	       (uintmax_t)last.page_tables, (uintmax_t)start.threads, (uintmax_t)warm.threads,
 	       (uintmax_t)last.threads);
-	if (sanitized) {
+	if (faults.sanitized) {
 		printf("soak: memory is not judged: it is a sanitizer's\n");
 		return;
 	}
@@ -162,6 +162,21 @@ static void check_memory(bool sanitized)
 		die("the daemon's page tables have grown");
 	if (last.threads > 80)
 		die("the daemon has too many threads");
+}
+
+static void list_descriptors(void)
+{
+	char path[64];
+	char target[256];
+
+	for (int fd = 0; fd < 1024; fd++) {
+		ssize_t length;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)faults.daemon, fd);
+		length = readlink(path, target, sizeof(target));
+		if (length > 0)
+			fprintf(stderr, "soak: descriptor %d: %.*s\n", fd, (int)length, target);
+	}
 }
 
 /* Each worker may have a descriptor of its own; besides those there are as many as at the start. */
@@ -179,8 +194,10 @@ static void check_descriptors(void)
 	printf("soak: descriptors at the start %ju with %ju threads, at the end %ju with %ju\n",
 	       (uintmax_t)start.descriptors, (uintmax_t)start.threads, (uintmax_t)now.descriptors,
 	       (uintmax_t)now.threads);
-	if (now.descriptors - now.threads > start.descriptors - start.threads)
-		die("the daemon has kept descriptors");
+	if (now.descriptors - now.threads <= start.descriptors - start.threads)
+		return;
+	list_descriptors();
+	die("the daemon has kept descriptors");
 }
 
 static void check_bytes(void)
@@ -322,7 +339,7 @@ static void check_load(void)
 
 /* --- running ------------------------------------------------------------------------------------ */
 
-static void run(uint64_t seconds, bool sanitized)
+static void run(uint64_t seconds)
 {
 	uint64_t begin = now_ms();
 	uint64_t length = seconds * 1000;
@@ -338,6 +355,7 @@ static void run(uint64_t seconds, bool sanitized)
 		if (passed >= length - length / 4)
 			sample(&last);
 	}
+	sample(&last);
 	shared->stop = true;
 	for (bool any = true; any; usleep(5000)) {
 		watch(&faults);
@@ -346,7 +364,7 @@ static void run(uint64_t seconds, bool sanitized)
 			any |= faults.clients[i] != 0;
 	}
 	print_summary();
-	check_memory(sanitized);
+	check_memory();
 	check_descriptors();
 	check_bytes();
 	check_stats();
@@ -386,7 +404,6 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t seconds = 180;
-	bool sanitized = false;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -397,7 +414,7 @@ int main(int argc, char **argv)
 		else if (option == 'm')
 			faults.small = true;
 		else if (option == 'z')
-			sanitized = true;
+			faults.sanitized = true;
 		else
 			return 2;
 	}
@@ -415,7 +432,7 @@ int main(int argc, char **argv)
 		read_image(image, shared->model[image], layout.size[image]);
 	faults_prepare(&faults);
 	chance_seed(~shared->seed);
-	run(seconds, sanitized);
+	run(seconds);
 	printf("soak: every byte is where it belongs\n");
 	return 0;
 }

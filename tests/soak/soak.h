@@ -222,7 +222,8 @@ struct faults {
 	pid_t daemon;
 	pid_t clients[CLIENTS];
 	bool root;
-	bool small; /* image THREE has a file system of its own */
+	bool sanitized; /* the daemon has a sanitizer's memory and descriptors */
+	bool small;     /* image THREE has a file system of its own */
 	uint64_t born;
 	uint64_t redone; /* as the last syncfs saw it */
 	uint64_t cuts, cut_bytes, fulls, stops, kills, strays, stray_bytes, syncs, drops, compacts;
@@ -239,7 +240,7 @@ struct figures {
 	uint64_t threads, descriptors;
 };
 
-int figures_get(pid_t pid, struct figures *ret);
+int figures_get(pid_t pid, bool sanitized, struct figures *ret);
 uint64_t stats_get(const char *name);
 
 #endif
