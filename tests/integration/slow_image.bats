@@ -35,6 +35,16 @@ setup() {
 	mount_table "$temp/table"
 }
 
+# Whoever waits for the image goes on when it does, and is never killed: most have ended long ago, and
+# their numbers may be those of others.
+teardown() {
+	if [ ${#nbd_watchdog[@]} -gt 0 ]; then
+		nbd_resume slow
+	fi
+	wait "${blocked[@]}" 2>/dev/null || true
+	nbd_teardown
+}
+
 # open_all FOLDER: a descriptor for each of its hundred slices
 #
 # Before anybody waits: looking up and opening ask the image for its size, which then waits, too. And
@@ -52,7 +62,6 @@ open_all() {
 block() {
 	"$call_program" "$@" >"$temp/answer.${#blocked[@]}" 3>&- 4>&- &
 	blocked+=("$!")
-	helper_pids+=("$!")
 }
 
 assert_blocked() {
@@ -69,7 +78,6 @@ assert_blocked() {
 # at_once COMMAND...: must end while the slow image stands still
 at_once() {
 	"$@" >"$temp/out" 3>&- 4>&- &
-	helper_pids+=("$!")
 	if ! wait_until is_gone "$!"; then
 		fail "this waits for the slow image: $*"
 		return 1
@@ -78,18 +86,12 @@ at_once() {
 	assert_blocked
 }
 
-# arrive NAME COUNT: waits until so many of these are with the daemon, and not queued before it
-arrive() {
-	local try
+# arrived COUNT: so many requests are with the daemon, and not queued before it: each one that waits
+# keeps a worker, and workers are started when none is idle.
+arrived() {
+	local workers=("/proc/$(daemon_process "$mnt")/task"/*)
 
-	for ((try = 0; try < 500; try++)); do
-		at_once cat "$mnt/.mmapfs/stats" || return 1
-		if [ "$(awk -v name="$1" '$1 == name { print $2 }' "$temp/out")" -ge "$2" ]; then
-			return 0
-		fi
-		sleep 0.02
-	done
-	fail "$2 $1 have not come"
+	[ "${#workers[@]}" -gt "$1" ]
 }
 
 others_go_on() {
@@ -129,7 +131,7 @@ clients_succeed() {
 	for i in "${!files[@]}"; do
 		block -o "$temp/got.$i" read "fd:${files[i]}" 5 4000
 	done
-	arrive reads "$clients"
+	wait_until arrived "$clients"
 	others_go_on
 	unblock
 	for i in "${!files[@]}"; do
@@ -143,7 +145,7 @@ clients_succeed() {
 	for i in "${!files[@]}"; do
 		block -o "$temp/got.$i" read "fd:${files[i]}"
 	done
-	arrive reads "$clients"
+	wait_until arrived "$clients"
 	others_go_on
 	unblock
 	for i in "${!files[@]}"; do
@@ -157,7 +159,7 @@ clients_succeed() {
 	for i in "${!files[@]}"; do
 		block write "fd:${files[i]}" 100 5000 $((i % 10))
 	done
-	arrive write_calls "$clients"
+	wait_until arrived "$clients"
 	others_go_on
 	unblock
 	unmount
@@ -175,15 +177,20 @@ clients_succeed() {
 	for file in "${files[@]}"; do
 		block fsync "fd:$file"
 	done
-	arrive fsyncs "$clients"
+	wait_until arrived "$clients"
 	others_go_on
 	unblock
+}
+
+# reaches NAME VALUE: a counter
+reaches() {
+	[ "$(stat_value "$1")" -ge "$2" ]
 }
 
 @test "a folder is listed while an image in it does not answer" {
 	nbd_pause slow
 	block -f wronly write "$mnt/slow/0" 0 5000
-	arrive write_calls 1
+	wait_until reaches write_calls 1
 	at_once ls "$mnt/slow"
 	unblock
 }

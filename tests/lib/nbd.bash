@@ -39,14 +39,14 @@ teardown() {
 nbd_setup() {
 	common_setup
 	declare -gA nbd_pid=()
-	nbd_paused=()
+	declare -gA nbd_watchdog=()
 }
 
 nbd_teardown() {
 	local result=0 name folder=${MMAPFS_TEST_TMP:+$temp}
 
 	rm -f "$temp"/*.broken
-	for name in "${nbd_paused[@]}"; do
+	for name in "${!nbd_watchdog[@]}"; do
 		nbd_resume "$name"
 	done
 	MMAPFS_TEST_TMP= # the folder goes after the images in it
@@ -105,13 +105,17 @@ nbd_mend() {
 
 # Who waits for a paused image cannot even be killed; so a test that has hung gets it back.
 nbd_pause() {
-	nbd_paused+=("$1")
 	nbd_tell "$1" p P 0
 	nbd_tell "$1" r R 60 >/dev/null 2>&1 3>&- 4>&- &
-	helper_pids+=("$!")
+	nbd_watchdog[$1]=$!
 }
 
 nbd_resume() {
+	# By its number only while that is still its own.
+	if grep -qs "^PPid:.$$\$" "/proc/${nbd_watchdog[$1]}/status"; then
+		kill "${nbd_watchdog[$1]}"
+	fi
+	unset "nbd_watchdog[$1]"
 	nbd_tell "$1" r R 0
 }
 
