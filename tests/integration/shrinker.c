@@ -20,21 +20,11 @@
  * wrong answer goes to standard error and makes the exit status 1, and so does a WORKER that met no
  * success or no EIO.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
+#include "shrinker.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,50 +34,16 @@
 #include <unistd.h>
 
 #define WORKERS_MAX 16
-#define PAGE 4096
-#define LENGTH_MAX ((size_t)200000)
-#define COMPLAINTS_MAX 5
 
-/* While epoch is odd the image is cut: it holds at least `floor` bytes then, else all of them. */
-struct shared {
-	_Atomic uint64_t epoch;
-	_Atomic uint64_t floor; /* written before epoch turns odd */
-	_Atomic uint64_t calls;
-	_Atomic bool stop;
-};
-
-static struct shared *shared;
-static const char *pattern;
-static size_t image_size;
-
-/* One worker; `me` in its own process. */
-struct worker {
-	const struct kind *kind;
-	const char *path;
-	uint64_t start;
-	uint64_t length;
-	int fd;
-	int copy_fd;
-	unsigned long fine, brief, lost, wrong;
-};
-
-struct kind {
-	const char *name;
-	int flags;
-	bool cached; /* EIO and what comes short are of whole pages */
-	void (*work)(const struct kind *kind);
-};
+struct shared *shared;
+const char *pattern;
+size_t image_size;
 
 static struct worker workers[WORKERS_MAX];
 static int worker_count;
-static struct worker me;
-
 static uint64_t random_state;
-static sigjmp_buf bus_env;
 
-static void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
-
-static void die(const char *format, ...)
+void die(const char *format, ...)
 {
 	va_list args;
 
@@ -99,7 +55,7 @@ static void die(const char *format, ...)
 	exit(2);
 }
 
-static uint64_t random_below(uint64_t limit)
+uint64_t random_below(uint64_t limit)
 {
 	random_state ^= random_state << 13; /* xorshift64 */
 	random_state ^= random_state >> 7;
@@ -107,269 +63,9 @@ static uint64_t random_below(uint64_t limit)
 	return random_state % limit;
 }
 
-static void random_begin(uint64_t seed)
+void random_begin(uint64_t seed)
 {
 	random_state = (seed + 1) * 0x9e3779b97f4a7c15u;
-}
-
-/* --- a worker ------------------------------------------------------------------------------- */
-
-/* One call: its range, and what the image held meanwhile, as far as is known. */
-struct call {
-	uint64_t offset;
-	size_t length;
-	uint64_t epoch;
-	uint64_t floor; /* in the slice: so much of it was there all the time */
-};
-
-static void complain(const struct call *call, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void complain(const struct call *call, const char *format, ...)
-{
-	va_list args;
-
-	if (me.wrong++ >= COMPLAINTS_MAX)
-		return;
-	fprintf(stderr, "%s %s: %zu bytes at %ju, epoch %ju, floor %ju: ", me.kind->name, me.path,
-		call->length, (uintmax_t)call->offset, (uintmax_t)call->epoch,
-		(uintmax_t)call->floor);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-}
-
-/* The last page is where a read is not warned by the pages behind that have gone. */
-static void call_begin(struct call *call)
-{
-	uint64_t last = me.length > PAGE ? me.length - PAGE : 0;
-
-	call->offset = random_below(3) ? random_below(me.length)
-				       : last + random_below(me.length - last);
-	call->length = 1 + random_below(random_below(2) ? PAGE : LENGTH_MAX);
-	if (call->length > me.length - call->offset)
-		call->length = me.length - call->offset;
-	call->epoch = atomic_load(&shared->epoch);
-	call->floor = atomic_load(&shared->floor);
-}
-
-/* Narrows down what was held; errno is kept. */
-static void call_end(struct call *call)
-{
-	atomic_fetch_add(&shared->calls, 1);
-	if (atomic_load(&shared->epoch) != call->epoch)
-		call->floor = 0;
-	else if (call->epoch % 2 == 0)
-		call->floor = me.length;
-	else
-		call->floor = call->floor > me.start ? call->floor - me.start : 0;
-}
-
-/* All that has to be held for the call to succeed in full. */
-static uint64_t call_needs(const struct call *call)
-{
-	uint64_t end = call->offset + call->length;
-
-	if (me.kind->cached)
-		end = (end + PAGE - 1) / PAGE * PAGE;
-	return end < me.length ? end : me.length;
-}
-
-static void call_failed(const struct call *call, int error)
-{
-	if (error != EIO)
-		complain(call, "%s", strerrorname_np(error));
-	else if (call_needs(call) <= call->floor)
-		complain(call, "EIO, and nothing was lost");
-	else
-		me.lost++;
-}
-
-/* It may stop short of its end only where something was lost. */
-static void call_succeeded(const struct call *call, size_t size)
-{
-	if (size == call->length)
-		me.fine++;
-	else if (size == 0)
-		complain(call, "nothing, as if the slice ended there");
-	else if (call_needs(call) <= call->floor)
-		complain(call, "only %zu bytes, and nothing was lost", size);
-	else
-		me.brief++;
-}
-
-static void compare(const struct call *call, const char *got, size_t size)
-{
-	const char *want = pattern + me.start + call->offset;
-	size_t i = 0;
-
-	if (!memcmp(got, want, size))
-		return;
-	while (got[i] == want[i])
-		i++;
-	complain(call, "byte %zu of %zu is 0x%02x, not 0x%02x", i, size, (unsigned char)got[i],
-		 (unsigned char)want[i]);
-}
-
-static void work_read(const struct kind *kind)
-{
-	static char buf[LENGTH_MAX];
-	struct call call;
-	ssize_t got;
-
-	call_begin(&call);
-	if (kind->cached)
-		posix_fadvise(me.fd, 0, 0, POSIX_FADV_DONTNEED);
-	got = pread(me.fd, buf, call.length, call.offset);
-	call_end(&call);
-	if (got < 0) {
-		call_failed(&call, errno);
-		return;
-	}
-	call_succeeded(&call, got);
-	compare(&call, buf, got);
-}
-
-static void work_map(const struct kind *kind)
-{
-	struct call call;
-	volatile bool lost = false;
-	size_t lead;
-	char *map;
-
-	call_begin(&call);
-	lead = call.offset % PAGE;
-	posix_fadvise(me.fd, 0, 0, POSIX_FADV_DONTNEED);
-	map = mmap(NULL, lead + call.length, PROT_READ, MAP_SHARED, me.fd, call.offset - lead);
-	if (map == MAP_FAILED)
-		die("mmap: %s", strerrorname_np(errno));
-	if (sigsetjmp(bus_env, 1) == 0)
-		compare(&call, map + lead, call.length);
-	else
-		lost = true;
-	munmap(map, lead + call.length);
-	call_end(&call);
-	if (lost)
-		call_failed(&call, EIO);
-	else
-		me.fine++;
-}
-
-static void work_copy(const struct kind *kind)
-{
-	static char buf[LENGTH_MAX];
-	struct call call;
-	off64_t from;
-	off64_t to = 7;
-	ssize_t got;
-
-	call_begin(&call);
-	from = call.offset;
-	got = copy_file_range(me.fd, &from, me.copy_fd, &to, call.length, 0);
-	call_end(&call);
-	if (got < 0) {
-		call_failed(&call, errno);
-		return;
-	}
-	call_succeeded(&call, got);
-	if (pread(me.copy_fd, buf, got, 7) != got)
-		die("cannot read the copy");
-	compare(&call, buf, got);
-}
-
-static void work_write(const struct kind *kind)
-{
-	struct call call;
-	ssize_t put;
-
-	call_begin(&call);
-	put = pwrite(me.fd, pattern + me.start + call.offset, call.length, call.offset);
-	call_end(&call);
-	if (put < 0)
-		call_failed(&call, errno);
-	else
-		call_succeeded(&call, put);
-}
-
-static void work_update(const struct kind *kind)
-{
-	struct call call;
-	int result;
-
-	if (random_below(16)) {
-		work_write(kind);
-		return;
-	}
-	call_begin(&call);
-	call.offset = 0;
-	call.length = me.length;
-	result = fsync(me.fd);
-	call_end(&call);
-	if (result < 0)
-		call_failed(&call, errno);
-	else
-		me.fine++;
-}
-
-static const struct kind kinds[] = {
-	{ "cached", O_RDONLY, true, work_read },  { "direct", O_RDONLY, false, work_read },
-	{ "map", O_RDONLY, true, work_map },      { "copy", O_RDONLY, false, work_copy },
-	{ "write", O_WRONLY, false, work_write }, { "update", O_RDWR, false, work_update },
-};
-
-static const struct kind *kind_find(const char *name)
-{
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (!strcmp(kinds[i].name, name))
-			return &kinds[i];
-	die("unknown kind '%s'", name);
-}
-
-static void worker_parse(char *text, struct worker *ret)
-{
-	ret->kind = kind_find(strtok(text, ":"));
-	ret->path = strtok(NULL, ":");
-	ret->start = strtoull(strtok(NULL, ":"), NULL, 0);
-	ret->length = strtoull(strtok(NULL, ":"), NULL, 0);
-	if (ret->start + ret->length > image_size)
-		die("%s: too long", ret->path);
-}
-
-static void worker_open(void)
-{
-	char *copy_path = NULL;
-
-	me.fd = open(me.path, me.kind->flags);
-	if (me.fd < 0)
-		die("cannot open %s", me.path);
-	if (me.kind->work != work_copy)
-		return;
-	if (asprintf(&copy_path, "%s.copy", me.path) < 0)
-		die("out of memory");
-	me.copy_fd = open(copy_path, O_RDWR);
-	if (me.copy_fd < 0)
-		die("cannot open %s", copy_path);
-}
-
-static void on_bus(int number)
-{
-	siglongjmp(bus_env, number);
-}
-
-static void worker_run(void)
-{
-	bool enough;
-
-	signal(SIGBUS, on_bus);
-	worker_open();
-	while (!atomic_load(&shared->stop))
-		me.kind->work(me.kind);
-	printf("%s %s: %lu fine, %lu short, %lu lost, %lu wrong\n", me.kind->name, me.path, me.fine,
-	       me.brief, me.lost, me.wrong);
-	fflush(stdout);
-	enough = me.fine > 0 && me.lost > 0;
-	_exit(me.wrong > 0 || !enough);
 }
 
 /* --- the image ------------------------------------------------------------------------------ */
@@ -501,10 +197,9 @@ static void pattern_map(const char *path)
 static void workers_start(uint64_t seed)
 {
 	for (int i = 0; i < worker_count; i++) {
-		me = workers[i];
 		random_begin(seed + 1 + i);
 		if (fork() == 0)
-			worker_run();
+			worker_run(&workers[i]);
 	}
 }
 
