@@ -169,22 +169,41 @@ static void mend(int fd, uint64_t end)
 	}
 }
 
-/* The next end above the lowest: close below the last one, or somewhere in a slice that clients like.
- */
-static uint64_t next_end(uint64_t lowest, uint64_t last)
+/* Into what a client reads or writes at the moment, when that lies between the two. */
+static uint64_t aimed_end(uint64_t lowest, uint64_t last)
 {
-	const struct slice *slice = &layout.slices[chance(48)];
-	uint64_t little = 1 + chance(1500);
+	for (int try = 0; try < 100; try++) {
+		const struct client *client = &shared->clients[chance(CLIENTS)];
+		struct record record = client->look;
+		struct piece piece;
 
-	if (!one_in(20) && last - lowest > little)
-		return last - little;
-	for (int i = 0; i < slice->count; i++) {
-		uint64_t end = slice->extents[i].offset + slice->extents[i].length;
+		if (one_in(2))
+			record = client->ring[client->done % RING];
+		if (record.slice >= SLICES || record.length > LENGTH_MAX)
+			continue;
+		for_each_piece(piece, &layout.slices[record.slice], record.offset, record.length)
+		{
+			uint64_t end = piece.offset + chance(piece.length);
 
-		if (slice->extents[i].image == TWO && end > lowest && end < last)
-			return end;
+			if (piece.image == TWO && end > lowest && end < last)
+				return end;
+		}
 	}
 	return lowest + chance(last - lowest);
+}
+
+/* The next end above the lowest: close below the last one, or where it hurts. */
+static uint64_t next_end(uint64_t lowest, uint64_t last)
+{
+	uint64_t little = 1 + chance(1500);
+	uint64_t other;
+
+	if (one_in(3) && last - lowest > little)
+		return last - little;
+	/* The higher of two, so that many steps fit in. */
+	other = aimed_end(lowest, last);
+	last = aimed_end(lowest, last);
+	return other > last ? other : last;
 }
 
 /* In many steps, each of which can meet a call in a moment when it must not. */
