@@ -28,6 +28,7 @@ static size_t read_once(struct hand *hand, uint64_t offset, size_t want, bool lo
 	uint64_t from = shared->moment;
 	ssize_t got = (ssize_t)want;
 
+	me->look = (struct record){ (uint32_t)(slice - layout.slices), KIND_READ, offset, want };
 	if (load) {
 		if (!copy_guarded(buf, hand->map + offset, want)) {
 			got = -1;

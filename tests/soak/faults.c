@@ -9,8 +9,8 @@
  *     ENDING -> CALM      when all is as it was
  *
  * A cut image is mended by appending the model's bytes in order. That is exact without stopping the
- * clients: what was under way at the cut is in the model before STEADY (or waits for the end of the
- * window), no write to lost bytes succeeds in STEADY, and in ENDING one succeeds only behind the
+ * clients: what was under way at a cut is in the model before STEADY (or waits for the end of the
+ * window, as what has failed before STEADY does), no write to lost bytes succeeds in STEADY, and in ENDING one succeeds only behind the
  * appended bytes.
  */
 #include "soak.h"
@@ -169,22 +169,67 @@ static void mend(int fd, uint64_t end)
 	}
 }
 
+/* Into what a client reads or writes at the moment, when that lies between the two. */
+static uint64_t aimed_end(uint64_t lowest, uint64_t last)
+{
+	for (int try = 0; try < 100; try++) {
+		const struct client *client = &shared->clients[chance(CLIENTS)];
+		struct record record = client->look;
+		struct piece piece;
+
+		if (one_in(2))
+			record = client->ring[client->done % RING];
+		if (record.slice >= SLICES || record.length > LENGTH_MAX)
+			continue;
+		for_each_piece(piece, &layout.slices[record.slice], record.offset, record.length)
+		{
+			uint64_t end = piece.offset + chance(piece.length);
+
+			if (piece.image == TWO && end > lowest && end < last)
+				return end;
+		}
+	}
+	return lowest + chance(last - lowest);
+}
+
+/* The next end above the lowest: close below the last one, or where it hurts. */
+static uint64_t next_end(uint64_t lowest, uint64_t last)
+{
+	uint64_t little = 1 + chance(1500);
+	uint64_t other;
+
+	if (one_in(3) && last - lowest > little)
+		return last - little;
+	/* The higher of two, so that many steps fit in. */
+	other = aimed_end(lowest, last);
+	last = aimed_end(lowest, last);
+	return other > last ? other : last;
+}
+
+/* In many steps, each of which can meet a call in a moment when it must not. */
 static void cut(struct faults *faults)
 {
 	uint64_t whole = layout.size[TWO];
-	uint64_t end = one_in(4) ? chance(whole) & ~(PAGE - 1) : chance(whole);
+	uint64_t lowest = one_in(4) ? chance(whole) & ~(PAGE - 1) : chance(whole);
+	uint64_t end = whole;
 	/* While it is open here the daemon's ways of writing are others than when it is not. */
 	int kept = one_in(2) ? image_open(TWO) : -1;
 	int fd;
 
-	window_begin(CUT, end);
-	if (kept >= 0 ? ftruncate(kept, (off_t)end) : truncate(shared->paths[TWO], (off_t)end))
-		die("truncate: %s", strerror(errno));
+	window_begin(CUT, lowest);
+	for (uint64_t steps = chance(400); end > lowest; steps -= steps > 0) {
+		end = steps == 0 ? lowest : next_end(lowest, end);
+		if (kept >= 0 ? ftruncate(kept, (off_t)end)
+			      : truncate(shared->paths[TWO], (off_t)end))
+			die("truncate: %s", strerror(errno));
+		usleep((useconds_t)chance(500));
+		check_cut(end, "at once");
+		faults->cuts++;
+	}
 	wait_for_calls(faults);
 	check_cut(end, "then");
 	window_last(faults);
 	check_cut(end, "later");
-	faults->cuts++;
 	faults->cut_bytes += whole - end;
 	fd = kept >= 0 ? kept : image_open(TWO);
 	mend(fd, end);

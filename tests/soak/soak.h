@@ -106,6 +106,7 @@ struct client {
 	 */
 	_Atomic uint64_t begun, done;
 	struct record ring[RING];
+	struct record look;     /* the last read; not exact for others */
 	_Atomic bool unsettled; /* the operation under way is redone when the trouble is over */
 	_Atomic bool growing;   /* an operation on the slice that moves its image's end */
 	_Atomic uint64_t beat;  /* when the operation under way began, in ms; 0 is none */
