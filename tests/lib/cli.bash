@@ -103,8 +103,7 @@ end_processes() {
 	local pid
 
 	for pid; do
-		kill "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
+		end_child "$pid"
 	done
 }
 

@@ -88,7 +88,7 @@ nbd_stop() {
 	unset "nbd_pid[$name]"
 	if ! wait_until fusermount3 -u "$temp/$name.nbd" || ! wait_until is_gone "$pid"; then
 		fusermount3 -u -z "$temp/$name.nbd" || true
-		kill -KILL "$pid" || true
+		end_child "$pid" KILL
 		status=1
 	fi
 	wait "$pid" || true
