@@ -4,7 +4,7 @@
  * The kernel answers a page of the mapping that has gone with EFAULT. What it cannot tell from data
  * is the zeros behind a new end of the file, in the page that holds it; and between a look at the
  * size and the kernel's copy the image may be cut. So of each piece the last page is read here, by
- * pread(2), which knows the end of the file:
+ * pread(2), and then the size is looked at once more:
  *
  *     piece   |       page |       page |       page |  end
  *     reply   |<--------- mapping ---------->.<- pread ---->|
@@ -66,10 +66,14 @@ static int read_walk_next(struct read_walk *read, struct piece *ret)
 	return 1;
 }
 
-/* All of the range, or negative errno: -ESTALE when the file has become too short for it. */
+/* All of the range, or negative errno: -ESTALE when the file has become too short for it. The kernel,
+ * too, first looks at the size and then copies, hence the look at it afterwards.
+ */
 static int read_by_call(const struct image *image, uint64_t offset, char *buf, size_t size)
 {
+	uint64_t held = 0;
 	size_t done = 0;
+	int result;
 
 	while (done < size) {
 		ssize_t got = pread(image->fd, buf + done, size - done, offset + done);
@@ -80,7 +84,10 @@ static int read_by_call(const struct image *image, uint64_t offset, char *buf, s
 			return got < 0 ? -errno : -ESTALE;
 		done += got;
 	}
-	return 0;
+	result = image_size(image, &held);
+	if (result == 0 && held < offset + size)
+		result = -ESTALE;
+	return result;
 }
 
 static int add_range(struct slice_ranges *ranges, void *start, size_t length)

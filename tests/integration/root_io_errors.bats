@@ -69,6 +69,7 @@ python() {
 failing_flushes() {
 	expect_exit 1
 	expect_log "image '.*/fs/bad': flush failed: Input/output error"
+	expect_log "image '.*/fs/bad': not everything reached the disk: Input/output error"
 	expect_log "'$mnt': not everything reached the disk"
 }
 
