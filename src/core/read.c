@@ -132,7 +132,8 @@ static int add_piece(struct slice_ranges *ranges, size_t *used, const struct pie
 	result = add_range(ranges, piece->image->map.base + piece->offset, mapped);
 	if (result < 0)
 		return result;
-	result = read_by_call(piece->image, piece->offset + mapped, end, called);
+	if (called > 0)
+		result = read_by_call(piece->image, piece->offset + mapped, end, called);
 	if (result < 0)
 		return result;
 	*used += called;

@@ -128,7 +128,8 @@ setup() {
 	make_image "$temp/plain" 300001
 	exercise "$temp/plain" --resize --max-size 500000 --no-direct --operations 3000
 	cmp "$temp/plain" "$temp/model"
-	run exercise "$temp/plain" --no-direct --operations 3000
+	# Without mappings: it would meet SIGBUS where O_TRUNC has cut the file.
+	run exercise "$temp/plain" --no-direct --no-mmap --operations 3000
 	assert_equal "$status" 1
 	[[ $output == *'FAILED at operation'*'seed'* ]]
 }
