@@ -10,7 +10,8 @@
 /* From text to a tree and back: table files, and slices as the command line gives them.
  *
  * All readers put what is wrong into error and go on, so that one run reports everything; they
- * return 0, -EINVAL when anything was wrong, or -ENOMEM.
+ * return 0, -EINVAL when anything was wrong, or -ENOMEM. At a limit they give up with -E2BIG, which
+ * error tells of, too; the builder is then only to be freed.
  */
 
 /* A line of a table, in bytes. Longer ones are an error. */

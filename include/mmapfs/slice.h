@@ -114,6 +114,9 @@ int slice_resize(const struct slice *slice, uint64_t size);
 /* Units of 512 bytes that the slice's images have allocated for it (holes and zeros are none). */
 uint64_t slice_blocks(const struct slice *slice);
 
+/* Whether some image lies behind both. */
+bool slice_shares_image(const struct slice *a, const struct slice *b);
+
 /* Whether slice_size() and slice_blocks() wait for nobody but the local disk: no image lies on a
  * network file system, or on another FUSE file system.
  */

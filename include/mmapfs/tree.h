@@ -44,11 +44,27 @@ struct slice_options {
 /* A component of a slice's name, and the whole name, in bytes. */
 #define TREE_COMPONENT_MAX 255
 #define TREE_PATH_MAX 4095
-/* Slices, extents, and names together: what 32-bit indices reach. */
-#define TREE_COUNT_MAX 0x7fffffffUL
-#define TREE_NAMES_MAX 0xffffffffUL
 /* The name at the root that the mount keeps for itself. */
 #define TREE_RESERVED ".mmapfs"
+
+/* What one mount may have, so that a hostile table ends in an error and not in a machine without
+ * memory. docs/architecture.md says what it costs to go to the limits. 32 bits hold all of them.
+ */
+struct tree_limits {
+	size_t images;
+	size_t nodes; /* slices and folders */
+	size_t extents;
+	size_t names;  /* bytes of all slices' names, and a NUL for each */
+	size_t errors; /* until a reader gives up */
+	size_t lines;
+	size_t text; /* bytes of a table */
+};
+
+#define TREE_LIMITS                                                                                \
+	{                                                                                          \
+		.images = 1024, .nodes = 1 << 25, .extents = 1 << 25, .names = 1 << 30,            \
+		.errors = 1000000, .lines = 1 << 26, .text = 16UL << 30                            \
+	}
 
 /* NULL when out of memory. file is named in messages; NULL on the command line. Borrowed. */
 struct tree_builder *tree_builder_new(const char *file);
@@ -56,11 +72,15 @@ void tree_builder_free(struct tree_builder *builder); /* takes NULL */
 
 const char *tree_builder_file(const struct tree_builder *builder);
 
+/* TREE_LIMITS at first; to be changed before anything is added. */
+struct tree_limits *tree_builder_limits(struct tree_builder *builder);
+
 /* The line that the following calls stand on. */
 void tree_builder_set_line(struct tree_builder *builder, unsigned long line);
 
-/* Each adds one thing, and puts what is wrong with it into error. 0, or -EINVAL, or -ENOMEM; the
- * builder stays usable, to find further errors. Strings are copied.
+/* Each adds one thing, and puts what is wrong with it into error. 0, or -EINVAL, and the builder
+ * stays usable, to find further errors; or -ENOMEM; or -E2BIG when a limit is passed: error says
+ * which, and the builder is only to be freed. Strings are copied.
  *
  * tree_builder_image: name is what extents refer to; path as open(2) takes it.
  * tree_builder_slice: begins a slice; the extents that follow belong to it. A slice without a
@@ -78,18 +98,19 @@ int tree_builder_extent(struct tree_builder *builder, const char *image, uint64_
 void tree_builder_extent_unread(struct tree_builder *builder);
 
 /* Calls visit for each extent of the slice called name (a path within the mount), unchecked, as
- * the table has them; nothing is opened. -ENOENT when there is none; else the first nonzero value
- * that visit returns, or 0.
+ * the table has them; nothing is opened. -ENOENT when there is none, -ENOMEM; else the first nonzero
+ * value that visit returns, or 0. The first call sorts the names, each is a binary search.
  */
 typedef int (*extent_visitor)(void *context, const char *image_path, uint64_t offset,
 			      uint64_t length);
-int tree_builder_visit(const struct tree_builder *builder, const char *name, extent_visitor visit,
+int tree_builder_visit(struct tree_builder *builder, const char *name, extent_visitor visit,
 		       void *context);
 
 /* Open the images, check every extent against them, and build. inspect: for a look only
  * (IMAGE_INSPECT). The builder is used up, whatever the outcome, but still to be freed.
  *
- * *ret is the caller's (tree_free) and untouched on failure: -EINVAL with messages, or -ENOMEM.
+ * *ret is the caller's (tree_free) and untouched on failure: -EINVAL or -E2BIG with messages, or
+ * -ENOMEM.
  */
 int tree_build(struct tree_builder *builder, const struct tree_defaults *defaults, bool inspect,
 	       struct error *error, struct tree **ret);

@@ -5,10 +5,12 @@
 
 packages_build=(gcc libc6-dev libfuse3-dev libjansson-dev libmount-dev meson pkg-config)
 packages_demo=("${packages_build[@]}" e2fsprogs fdisk fuse3 python3)
-packages_quick=("${packages_demo[@]}" attr bats dosfstools file fio fuse2fs libcmocka-dev
-	libnbd-bin libsystemd-dev nbdkit qemu-system-common qemu-utils rsync sqlite3 xfsprogs)
+packages_quick=("${packages_demo[@]}" attr bats btrfs-progs dosfstools file fio fuse2fs
+	libcmocka-dev libnbd-bin libsystemd-dev nbdkit nbdkit-plugin-python python3-seccomp
+	qemu-system-common qemu-utils rsync sqlite3 systemd xfsprogs)
 packages_check=("${packages_quick[@]}" bsdextrautils clang clang-format clang-tidy cppcheck
 	libclang-rt-dev llvm man-db mandoc shellcheck)
+packages_fuzz=("${packages_build[@]}" clang libclang-rt-dev llvm)
 packages_bench=("${packages_build[@]}" fio fuse3 libnbd-bin nbdkit python3 qemu-system-common)
 
 # packages_install PACKAGE...: install those that are missing; touch nothing when none is.

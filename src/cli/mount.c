@@ -25,7 +25,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -185,17 +184,6 @@ static void on_ready(void *context)
 		become_daemon(readiness->status_fd);
 }
 
-/* A thousand images take as many descriptors, more than the usual soft limit leaves. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 /* Two mounts at one place at a time: the second waits here, and then finds the first. Not for ever:
  * the folder's lock may be in use for something else.
  */
@@ -238,7 +226,6 @@ static int serve(const struct source *source, const struct options *options,
 
 	name = realpath(source->table ?: source->image ?: "", NULL);
 	session_options.source = name ?: "mmapfs";
-	raise_descriptor_limit();
 	result = session_start(&session_options, &session) ?:
 		 check_mountpoint(mountpoint_argument, &mountpoint) ?:
 		 source_build(source, options, false, &tree) ?:

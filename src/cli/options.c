@@ -4,6 +4,7 @@
 
 #include "cleanup.h"
 #include "size.h"
+#include "vec.h"
 
 #include <getopt.h>
 #include <limits.h>
@@ -110,13 +111,17 @@ static int find_word(const char *value, const char *const *words, size_t count)
 
 static int append_fuse_option(struct options *options, const char *option)
 {
-	char *joined;
+	size_t length = strlen(option);
+	/* A comma, and the NUL. */
+	int result = vec_reserve_((void **)&options->fuse_options, &options->fuse_options_room,
+				  options->fuse_options_length, length + 2, 1);
 
-	if (asprintf(&joined, "%s%s%s", options->fuse_options, *options->fuse_options ? "," : "",
-		     option) < 0)
-		return -ENOMEM;
-	free(options->fuse_options);
-	options->fuse_options = joined;
+	if (result < 0)
+		return result;
+	if (options->fuse_options_length > 0)
+		options->fuse_options[options->fuse_options_length++] = ',';
+	memcpy(options->fuse_options + options->fuse_options_length, option, length + 1);
+	options->fuse_options_length += length;
 	return 0;
 }
 
@@ -294,7 +299,7 @@ static int parse_own(int argc, char **argv, struct options *options, struct erro
 			error_add(error, NULL, "option '%s' needs a value", argv[optind - 1]);
 		else if (letter == '?' && optopt == 0)
 			error_add(error, NULL, "unknown option '%s'", argv[optind - 1]);
-		else if (letter == '?' && strchr(tables.letters, optopt))
+		else if (letter == '?' && optopt != ':' && strchr(tables.letters, optopt))
 			error_add(error, NULL, "option '%s' takes no value", argv[optind - 1]);
 		else if (letter == '?')
 			error_add(error, NULL, "unknown option '-%c'", optopt);
@@ -366,6 +371,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct error *erro
 		.gid = getegid(),
 		.slices = calloc(argc + 1, sizeof(*ret->slices)),
 		.fuse_options = strdup(""),
+		.fuse_options_room = 1,
 	};
 	if (!ret->slices || !ret->fuse_options)
 		return -ENOMEM;

@@ -46,6 +46,8 @@ struct options {
 	gid_t gid;
 	enum cache_option cache;
 	char *fuse_options; /* comma list of what is not ours; owned, "" for none */
+	size_t fuse_options_length;
+	size_t fuse_options_room;
 
 	char **arguments; /* what is not an option */
 	int argument_count;

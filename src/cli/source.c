@@ -7,6 +7,7 @@
 #include "session.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 static void cleanup_reader(struct spec_reader **reader)
 {
@@ -82,10 +83,23 @@ static int read_slices(const struct source *source, const struct options *option
 	for (size_t i = 0; reader && i < options->slice_count; i++) {
 		int one = spec_read(reader, options->slices[i], error);
 
+		if (one < 0 && one != -EINVAL)
+			return one;
 		if (one < 0)
 			result = one;
 	}
 	return result;
+}
+
+/* As many images as there may be take as many descriptors, more than the usual soft limit leaves. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int build(const struct source *source, const struct options *options, bool inspect,
@@ -106,6 +120,7 @@ static int build(const struct source *source, const struct options *options, boo
 
 	if (!builder)
 		return -ENOMEM;
+	raise_descriptor_limit();
 	result = source->table ? read_table(source->table, builder, error)
 			       : read_slices(source, options, builder, error);
 	if (result < 0 && result != -EINVAL)
@@ -122,7 +137,7 @@ int source_build(const struct source *source, const struct options *options, boo
 
 	if (result == 0)
 		return 0;
-	if (result != -EINVAL)
+	if (result != -EINVAL && result != -E2BIG)
 		error_add(&error, NULL, "%s", strerror(-result));
 	complain_all(&error);
 	return EXIT_FAILED;

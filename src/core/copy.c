@@ -7,7 +7,9 @@
 
 #define COPY_CHUNK (1UL << 20)
 
-/* copy_file_range(2), inside what both images hold: it would make the target grow. */
+/* copy_file_range(2), inside what both images hold. Past it the target would grow, and where the kernel
+ * copies by splicing, the zeros behind a new end of the source would pass for content.
+ */
 static int copy_leased(const struct piece *from, const struct piece *to, uint64_t length,
 		       size_t *ret_size)
 {
@@ -43,7 +45,12 @@ static int copy_in_kernel(const struct piece *from, const struct piece *to, uint
 
 	if (!from->image || !to->image || !lease_enter(&to->image->lease))
 		return -EXDEV;
-	result = copy_leased(from, to, length, ret_size);
+	if (lease_enter(&from->image->lease)) {
+		result = copy_leased(from, to, length, ret_size);
+		lease_leave(&from->image->lease);
+	} else {
+		result = -EXDEV;
+	}
 	lease_leave(&to->image->lease);
 	return result;
 }

@@ -118,34 +118,53 @@ static int open_accessible(const char *path, mode_t mode, enum image_access acce
 	return 0;
 }
 
-/* QEMU marks a file that it writes with a read lock on this byte: RAW_LOCK_PERM_BASE 100 and the
- * bit number of BLK_PERM_WRITE, in its block/file-posix.c.
+/* QEMU says by read locks on single bytes what it does with a file: 100 + n, that it uses permission n,
+ * and 200 + n, that it does not share it with others (RAW_LOCK_PERM_BASE, RAW_LOCK_SHARED_BASE in its
+ * block/file-posix.c). Permission 1 is writing, 3 resizing.
  */
-#define QEMU_WRITE_BYTE 101
+#define QEMU_WRITES 101
 
-/* Whether QEMU writes the file. Other readers of ours lock that byte, too, but the whole file with
- * it.
+/* Who writes locks the whole file. Who reads locks it but for bytes that QEMU would misread: a reader
+ * uses 100, and does not share 201 and 203.
  */
+static const struct {
+	off_t start;
+	off_t length; /* 0: to the end, wherever that will be */
+} reader_ranges[] = { { 0, 101 }, { 201, 1 }, { 203, 1 }, { 300, 0 } };
+
 static bool qemu_writes(int fd)
 {
 	struct flock lock = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = QEMU_WRITE_BYTE, .l_len = 1
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = QEMU_WRITES, .l_len = 1
 	};
 
-	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
-	       (lock.l_start != 0 || lock.l_len != 0);
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-/* The whole-file lock. File systems without locks are no reason not to serve them. */
-static int lock_whole(int fd, bool write)
+static int lock_range(int fd, short type, off_t start, off_t length)
 {
-	struct flock lock = { .l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length
+	};
 
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+/* File systems without locks are no reason not to serve them. */
+static int lock_file(int fd, bool write)
+{
+	size_t count = write ? 1 : sizeof(reader_ranges) / sizeof(*reader_ranges);
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < count; i++)
+		result = write ? lock_range(fd, F_WRLCK, 0, 0)
+			       : lock_range(fd, F_RDLCK, reader_ranges[i].start,
+					    reader_ranges[i].length);
+	if (result == 0)
 		return !write && qemu_writes(fd) ? -EBUSY : 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return -EBUSY;
-	return errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
+	return result == -ENOLCK || result == -ENOSYS || result == -EOPNOTSUPP ? 0 : result;
 }
 
 static struct image_stamp stamp_of(const struct stat *status)
@@ -172,7 +191,7 @@ static int map_open_image(struct image *image, unsigned flags)
 	if (flags & IMAGE_INSPECT)
 		return 0;
 	if (!(flags & IMAGE_NO_LOCK)) {
-		result = lock_whole(image->fd, image->writable);
+		result = lock_file(image->fd, image->writable);
 		if (result < 0)
 			return result;
 	}

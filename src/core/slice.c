@@ -219,6 +219,27 @@ int slice_resize(const struct slice *slice, uint64_t size)
 		if (((image) = (slice)->extents[i_].image) != NULL &&                              \
 		    (i_ == 0 || (slice)->extents[i_ - 1].image != (image)))
 
+/* More comparisons than this are not worth it: then it counts as shared. */
+#define SHARED_EXTENTS_MAX 1024
+
+bool slice_shares_image(const struct slice *a, const struct slice *b)
+{
+	const struct image *known = NULL;
+	int compared = 0;
+
+	for (uint32_t i = 0; i < a->extent_count; i++) {
+		const struct image *image = a->extents[i].image;
+
+		if (!image || image == known)
+			continue;
+		for (uint32_t k = 0; k < b->extent_count; k++)
+			if (b->extents[k].image == image || ++compared > SHARED_EXTENTS_MAX)
+				return true;
+		known = image;
+	}
+	return false;
+}
+
 bool slice_is_prompt(const struct slice *slice)
 {
 	struct image *image;

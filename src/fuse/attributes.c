@@ -202,8 +202,10 @@ static int set_size(fuse_req_t request, uint32_t node, const struct stat *wanted
 	if (!slice->resize && is_open_truncate(request, node, wanted, info))
 		return 0;
 	result = slice_resize(slice, wanted->st_size);
-	if (result == 0)
+	if (result == 0) {
 		attributes_touch(fs, node);
+		stray_drop(fs, slice);
+	}
 	return result;
 }
 

@@ -76,6 +76,7 @@ void drops_stop(struct fs *fs)
 {
 	pthread_mutex_lock(&fs->states_lock);
 	fs->stopping = true;
+	pthread_cond_broadcast(&fs->drops_done);
 	while (fs->drops > 0)
 		pthread_cond_wait(&fs->drops_done, &fs->states_lock);
 	pthread_mutex_unlock(&fs->states_lock);

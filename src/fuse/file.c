@@ -259,6 +259,13 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 		return;
 	}
 	stats_add(reads, 1);
+	if (slice->alias && !partial && handle->direct) {
+		result = stray_note(request_fs(request), inode);
+		if (result < 0) {
+			reply_status(request, result);
+			return;
+		}
+	}
 	/* The kernel takes a short answer to a read of its page cache for the end of the file; it asks
 	 * again page by page after an error. A direct reader gets what there is, and the error next.
 	 * Pages of a private mapping are read through direct handles, too: those reads have no owner.
@@ -344,8 +351,11 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 		result = slice_write(slice, offset, buf, size, &written);
 	stats_add(writes, 1);
 	stats_add(write_bytes, written);
-	if (written > 0)
+	if (written > 0) {
 		attributes_touch(fs, inode);
+		if (!info->writepage)
+			stray_drop(fs, slice);
+	}
 	/* Past the page cache the kernel sends no FSYNC for these flags. */
 	if (result == 0 && handle->direct && handle->sync)
 		result = sync_written(fs, slice, handle, append ? 0 : offset,
@@ -396,6 +406,8 @@ void on_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, 
 	struct handle *handle = handle_of(request, info);
 	int result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
 
+	if (slice)
+		stray_drop(request_fs(request), slice);
 	if (result == 0)
 		attributes_touch(request_fs(request), inode);
 	if (result == 0 && handle->sync)
@@ -417,8 +429,10 @@ void on_copy_file_range(fuse_req_t request, fuse_ino_t source, off_t source_offs
 		result = -EINVAL;
 	else
 		result = slice_copy(from, source_offset, to, target_offset, size, &copied);
-	if (copied > 0)
+	if (copied > 0) {
 		attributes_touch(request_fs(request), target);
+		stray_drop(request_fs(request), to);
+	}
 	/* These two requests carry no flags, and no FSYNC follows them. */
 	if (result == 0 && handle->sync)
 		result = sync_written(request_fs(request), to, handle, target_offset, copied);

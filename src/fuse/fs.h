@@ -3,6 +3,7 @@
 #define FUSE_FS_H
 
 #include "session.h"
+#include "vec.h"
 
 #include <fuse_lowlevel.h>
 #include <pthread.h>
@@ -23,6 +24,9 @@
 #define CONTROL_TABLE 0x100000001ULL
 #define CONTROL_STATS 0x100000002ULL
 
+/* Whether the kernel may hold pages of an uncached slice; stray.c. */
+enum stray { STRAY_NONE, STRAY_NOTED, STRAY_DROPPING, STRAY_NOTED_AGAIN };
+
 /* What has changed on a node since the mount. Untouched ones are zero pages and cost nothing. */
 struct node_state {
 	uint32_t generation; /* that the kernel's pages are from, 0: written past them since */
@@ -35,6 +39,8 @@ struct node_state {
 	bool has_mode;
 	bool has_uid;
 	bool has_gid;
+	enum stray stray : 8;
+	uint64_t stray_number; /* of the note */
 	uid_t uid;
 	gid_t gid;
 	/* Nanoseconds since the epoch; 0: the image's. Every write sets two, so without the lock;
@@ -94,6 +100,9 @@ struct fs {
 	unsigned drops;               /* guarded by states_lock: threads at it */
 	bool stopping;                /* guarded by states_lock: start no more of them */
 	pthread_cond_t drops_done;
+	VEC(uint32_t) strays; /* guarded by states_lock: nodes that are not STRAY_NONE */
+	uint64_t stray_notes; /* guarded by states_lock */
+	atomic_bool has_strays;
 	uid_t owner;
 	gid_t group;
 	struct timespec mounted;
@@ -161,8 +170,19 @@ void open_done(struct waiting_open *waiting);  /* the open that had them dropped
  * -EAGAIN; waiting then stays the caller's.
  */
 int drop_start_locked(struct waiting_open *waiting);
-/* Wait until no thread is at it, and start no more. */
+/* Wait until no thread is at it, and start no more; those of stray.c, too. */
 void drops_stop(struct fs *fs);
+
+/* stray.c */
+/* Before a read of node, an alias, for the kernel's page cache. 0 or -ENOMEM. */
+int stray_note(struct fs *fs, uint32_t node);
+/* After a change of the slice's bytes, and before the answer: returns when the kernel has dropped
+ * the pages of aliases that were noted before and share an image with it. Not for changes that come
+ * from the page cache: what drops pages waits for those.
+ */
+void stray_drop(struct fs *fs, const struct slice *slice);
+
+/* file.c */
 void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,

@@ -404,6 +404,7 @@ void session_free(struct session *session)
 	if (session->status_listener >= 0)
 		close(session->status_listener);
 	handles_destroy(&session->fs.handles);
+	free(session->fs.strays.data);
 	if (session->fs.states) {
 		munmap(session->fs.states,
 		       (tree_node_count(session->fs.tree) + 1) * sizeof(*session->fs.states));

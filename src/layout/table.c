@@ -13,6 +13,9 @@
 
 #define COLUMNS_MAX 8
 
+/* Of a line that is too long already: what has no end by then is no table. */
+#define LINE_PATIENCE (16 << 20)
+
 /* What the extent lines that come belong to. */
 enum context {
 	CONTEXT_NONE,
@@ -26,6 +29,8 @@ struct reader {
 	struct tree_builder *builder;
 	struct error *error;
 	struct location at;
+	const struct tree_limits *limits;
+	size_t text; /* bytes so far */
 	enum context context;
 	char line[TABLE_LINE_MAX];
 	char *columns[COLUMNS_MAX];
@@ -38,6 +43,13 @@ struct reader {
 		-EINVAL;                                                                           \
 	})
 
+/* Report a limit that is passed. */
+#define give_up(reader, ...)                                                                       \
+	({                                                                                         \
+		(void)fail(reader, __VA_ARGS__);                                                   \
+		-E2BIG;                                                                            \
+	})
+
 /* 1 and the next line in reader->line; 0 at the end; -EINVAL for a line that is none. */
 static int read_line(struct reader *reader)
 {
@@ -47,13 +59,19 @@ static int read_line(struct reader *reader)
 
 	if (c == EOF)
 		return 0;
-	reader->at.line++;
+	if (reader->at.line++ == reader->limits->lines)
+		return give_up(reader, "more than %zu lines", reader->limits->lines);
 	for (; c != EOF && c != '\n'; c = getc_unlocked(reader->in)) {
 		nul |= c == '\0';
 		if (length < sizeof(reader->line))
-			reader->line[length++] = c;
+			reader->line[length] = c;
+		if (length++ == LINE_PATIENCE)
+			return give_up(reader, "line is longer than %d bytes", LINE_PATIENCE);
 	}
-	if (length == sizeof(reader->line))
+	reader->text += length + 1;
+	if (reader->text > reader->limits->text)
+		return give_up(reader, "more than %zu bytes", reader->limits->text);
+	if (length >= sizeof(reader->line))
 		return fail(reader, "line is longer than %d bytes", TABLE_LINE_MAX - 1);
 	if (nul)
 		return fail(reader, "line holds a NUL byte");
@@ -209,16 +227,19 @@ int table_read(FILE *in, const char *folder, struct tree_builder *builder, struc
 	reader->builder = builder;
 	reader->error = error;
 	reader->at.file = tree_builder_file(builder);
+	reader->limits = tree_builder_limits(builder);
 	while ((more = read_line(reader)) != 0) {
 		int entry = more < 0 ? more : split_columns(reader);
 
 		tree_builder_set_line(builder, reader->at.line);
 		if (entry == 0 && reader->count > 0)
 			entry = read_entry(reader);
-		if (entry == -ENOMEM)
+		if (entry < 0 && entry != -EINVAL)
 			return entry;
 		if (entry < 0)
 			result = entry;
+		if (error->count + error->omitted >= reader->limits->errors)
+			return -E2BIG;
 	}
 	if (ferror(in)) {
 		reader->at.line = 0;

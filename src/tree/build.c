@@ -202,6 +202,25 @@ static void open_images(struct building *b, bool inspect)
 	}
 }
 
+static int compare_images(const void *left, const void *right, void *context)
+{
+	const struct image_slot *slots = context;
+	uint32_t a = *(const uint32_t *)left;
+	uint32_t b = *(const uint32_t *)right;
+
+	if (slots[a].image != slots[b].image)
+		return slots[a].image < slots[b].image ? -1 : 1;
+	return (a > b) - (a < b);
+}
+
+static void sort_images(struct tree *tree)
+{
+	for (size_t i = 0; i < tree->image_names.count; i++)
+		tree->images_sorted[i] = i;
+	qsort_r(tree->images_sorted, tree->image_names.count, sizeof(*tree->images_sorted),
+		compare_images, tree->images);
+}
+
 static void report_outside(struct building *b, const struct slice_request *slice,
 			   const struct extent_request *request)
 {
@@ -343,7 +362,8 @@ static int sort_names(struct building *b)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
 		lines[i] = b->builder->slices.data[i].line;
-	return tree_grow_nodes(b->tree, b->builder->file, lines, b->error);
+	return tree_grow_nodes(b->tree, b->builder->limits.nodes, b->builder->file, lines,
+			       b->error);
 }
 
 static int allocate_tree(struct building *b)
@@ -356,8 +376,10 @@ static int allocate_tree(struct building *b)
 	tree->slots = calloc(tree->slice_count + 1, sizeof(*tree->slots));
 	tree->extents = calloc(builder->extents.count + 1, sizeof(*tree->extents));
 	tree->images = calloc(builder->images.count + 1, sizeof(*tree->images));
+	tree->images_sorted = calloc(builder->images.count + 1, sizeof(*tree->images_sorted));
 	b->image_sizes = calloc(builder->images.count + 1, sizeof(*b->image_sizes));
-	if (!tree->slices || !tree->slots || !tree->extents || !tree->images || !b->image_sizes)
+	if (!tree->slices || !tree->slots || !tree->extents || !tree->images ||
+	    !tree->images_sorted || !b->image_sizes)
 		return -ENOMEM;
 	tree->image_names = builder->image_names;
 	builder->image_names = (struct names){ 0 };
@@ -375,11 +397,14 @@ static int build(struct building *b, bool inspect)
 	if (result < 0)
 		return result;
 	open_images(b, inspect);
+	sort_images(b->tree);
 	for (size_t i = 0; i < b->tree->slice_count; i++)
 		resolve_slice(b, i);
-	b->tree->paths = b->builder->paths.data;
-	b->builder->paths.data = NULL;
+	b->tree->paths = steal_pointer(&b->builder->paths.data);
+	/* What comes now takes memory of its own, of as many slices. */
+	free(steal_pointer(&b->builder->extents.data));
 	result = sort_names(b);
+	free(steal_pointer(&b->builder->slices.data));
 	if (result == 0 && (b->error->count > 0 || b->error->omitted > 0))
 		result = -EINVAL;
 	return result ?: overlap_mark_aliases(b->tree->slices, b->tree->slice_count);

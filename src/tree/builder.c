@@ -12,8 +12,10 @@ struct tree_builder *tree_builder_new(const char *file)
 {
 	struct tree_builder *builder = calloc(1, sizeof(*builder));
 
-	if (builder)
+	if (builder) {
 		builder->file = file;
+		builder->limits = (struct tree_limits)TREE_LIMITS;
+	}
 	return builder;
 }
 
@@ -28,12 +30,18 @@ void tree_builder_free(struct tree_builder *builder)
 	free(builder->slices.data);
 	free(builder->extents.data);
 	free(builder->paths.data);
+	free(builder->sorted);
 	free(builder);
 }
 
 const char *tree_builder_file(const struct tree_builder *builder)
 {
 	return builder->file;
+}
+
+struct tree_limits *tree_builder_limits(struct tree_builder *builder)
+{
+	return &builder->limits;
 }
 
 void tree_builder_set_line(struct tree_builder *builder, unsigned long line)
@@ -55,6 +63,8 @@ int tree_builder_image(struct tree_builder *builder, const char *name, const cha
 	if (strlen(name) > TREE_PATH_MAX)
 		return fail_here(builder, error, "image '%.300s': name is longer than 4095 bytes",
 				 name);
+	if (builder->images.count >= builder->limits.images)
+		return too_many(builder, error, images, "images");
 	/* Room first: a number without its image would shift all that follow. */
 	result = vec_reserve(&builder->images, 1);
 	if (result < 0)
@@ -88,8 +98,10 @@ int tree_builder_slice(struct tree_builder *builder, const char *name,
 
 	if (fault)
 		return fail_here(builder, error, "slice '%.300s': name %s", name, fault);
-	if (builder->slices.count >= TREE_COUNT_MAX || builder->paths.count + size > TREE_NAMES_MAX)
-		return fail_here(builder, error, "slice '%s': too many slices", name);
+	if (builder->slices.count >= builder->limits.nodes)
+		return too_many(builder, error, nodes, "slices");
+	if (builder->paths.count + size > builder->limits.names)
+		return too_many(builder, error, names, "bytes of names");
 	result = vec_reserve(&builder->paths, size) ?: vec_push(&builder->slices, request);
 	if (result < 0)
 		return result;
@@ -112,8 +124,8 @@ static int check_extent(struct tree_builder *builder, const struct slice_request
 	    builder->extents.data[builder->extents.count - 1].length == EXTENT_TAIL)
 		return fail_here(builder, error, "slice '%s': nothing can follow a tail extent",
 				 name);
-	if (builder->extents.count >= TREE_COUNT_MAX)
-		return fail_here(builder, error, "slice '%s': too many extents", name);
+	if (builder->extents.count >= builder->limits.extents)
+		return too_many(builder, error, extents, "extents");
 	return 0;
 }
 
@@ -145,26 +157,74 @@ void tree_builder_extent_unread(struct tree_builder *builder)
 		builder->slices.data[builder->slices.count - 1].refused = true;
 }
 
-int tree_builder_visit(const struct tree_builder *builder, const char *name, extent_visitor visit,
+static int compare_requests(const void *left, const void *right, void *context)
+{
+	const struct tree_builder *builder = context;
+	uint32_t a = *(const uint32_t *)left;
+	uint32_t b = *(const uint32_t *)right;
+
+	return strcmp(request_name(builder, &builder->slices.data[a]),
+		      request_name(builder, &builder->slices.data[b]))
+		       ?: (a > b) - (a < b);
+}
+
+static int sort_requests(struct tree_builder *builder)
+{
+	size_t count = builder->slices.count;
+	uint32_t *sorted = malloc(count * sizeof(*sorted) + 1);
+
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = i;
+	qsort_r(sorted, count, sizeof(*sorted), compare_requests, builder);
+	free(builder->sorted);
+	builder->sorted = sorted;
+	builder->sorted_count = count;
+	return 0;
+}
+
+/* The first slice called name, in *ret. 0 or -ENOENT. */
+static int find_request(const struct tree_builder *builder, const char *name, size_t *ret)
+{
+	size_t low = 0;
+	size_t high = builder->sorted_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		size_t index = builder->sorted[middle];
+
+		if (strcmp(request_name(builder, &builder->slices.data[index]), name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == builder->sorted_count)
+		return -ENOENT;
+	*ret = builder->sorted[low];
+	return strcmp(request_name(builder, &builder->slices.data[*ret]), name) == 0 ? 0 : -ENOENT;
+}
+
+int tree_builder_visit(struct tree_builder *builder, const char *name, extent_visitor visit,
 		       void *context)
 {
-	for (size_t i = 0; i < builder->slices.count; i++) {
-		const struct slice_request *slice = &builder->slices.data[i];
+	size_t found = 0;
+	int result = 0;
 
-		if (strcmp(request_name(builder, slice), name) != 0)
-			continue;
-		for (size_t j = slice->first_extent; j < extents_end(builder, i); j++) {
-			const struct extent_request *extent = &builder->extents.data[j];
-			int result = visit(context,
-					   extent->image == ZEROS
-						   ? NULL
-						   : builder->images.data[extent->image].path,
-					   extent->offset, extent->length);
+	if (builder->sorted_count != builder->slices.count)
+		result = sort_requests(builder);
+	if (result == 0)
+		result = find_request(builder, name, &found);
+	if (result < 0)
+		return result;
+	for (size_t i = builder->slices.data[found].first_extent;
+	     i < extents_end(builder, found) && result == 0; i++) {
+		const struct extent_request *extent = &builder->extents.data[i];
 
-			if (result != 0)
-				return result;
-		}
-		return 0;
+		result = visit(context,
+			       extent->image == ZEROS ? NULL
+						      : builder->images.data[extent->image].path,
+			       extent->offset, extent->length);
 	}
-	return -ENOENT;
+	return result;
 }

@@ -36,11 +36,14 @@ struct extent_request {
 struct tree_builder {
 	const char *file;
 	uint32_t line;
+	struct tree_limits limits;
 	struct names image_names;
 	VEC(struct image_request) images;
 	VEC(struct slice_request) slices;
 	VEC(struct extent_request) extents;
 	VEC(char) paths;
+	uint32_t *sorted; /* slices by name, for tree_builder_visit() */
+	size_t sorted_count;
 };
 
 /* Report at the given line and return -EINVAL. */
@@ -49,6 +52,14 @@ struct tree_builder {
 		struct location at_ = { (builder)->file, (at_line) };                              \
 		error_add((error), &at_, __VA_ARGS__);                                             \
 		-EINVAL;                                                                           \
+	})
+
+/* Report that a limit is passed and return -E2BIG. */
+#define too_many(builder, error, limit, what)                                                      \
+	({                                                                                         \
+		(void)fail_here(builder, error, "more than %zu %s", (builder)->limits.limit,       \
+				what);                                                             \
+		-E2BIG;                                                                            \
 	})
 
 #define fail_here(builder, error, ...) fail_at(builder, error, (builder)->line, __VA_ARGS__)

@@ -58,6 +58,7 @@ static uint32_t *sort_slots(struct tree *tree)
 
 struct grower {
 	struct tree *tree;
+	size_t max;
 	const uint32_t *order;
 	const char *file;
 	const uint32_t *lines;
@@ -112,8 +113,13 @@ static int append_entry(struct grower *grower, uint32_t parent, uint32_t positio
 	if (file)
 		for (uint32_t i = position + 1; i < end; i++)
 			report_conflict(grower, position, i);
-	if (grower->nodes.count > TREE_COUNT_MAX)
-		return -ENOMEM;
+	/* [0] and the root do not count. */
+	if (grower->nodes.count >= grower->max + 2) {
+		struct location at = { grower->file, grower->lines[grower->order[position]] };
+
+		error_add(grower->error, &at, "more than %zu slices and folders", grower->max);
+		return -E2BIG;
+	}
 	return vec_push(&grower->nodes, node)
 		       ?: vec_push(&grower->prefixes, prefix + (uint32_t)length + 1);
 }
@@ -163,10 +169,11 @@ static int grow_all(struct grower *grower)
 	return result;
 }
 
-int tree_grow_nodes(struct tree *tree, const char *file, const uint32_t *lines, struct error *error)
+int tree_grow_nodes(struct tree *tree, size_t max, const char *file, const uint32_t *lines,
+		    struct error *error)
 {
 	_cleanup_(cleanup_free) uint32_t *order = sort_slots(tree);
-	struct grower grower = { tree, order, file, lines, error, { 0 }, { 0 } };
+	struct grower grower = { tree, max, order, file, lines, error, { 0 }, { 0 } };
 	size_t messages = error->count + error->omitted;
 	int result = order ? grow_all(&grower) : -ENOMEM;
 
@@ -189,6 +196,7 @@ void tree_free(struct tree *tree)
 		image_unref(tree->images[i].image);
 	}
 	free(tree->images);
+	free(tree->images_sorted);
 	names_clear(&tree->image_names);
 	free(tree->nodes);
 	free(tree->slices);
@@ -317,11 +325,19 @@ struct tree_slice tree_slice_at(const struct tree *tree, size_t index)
 
 size_t tree_image_index(const struct tree *tree, const struct image *image)
 {
-	size_t index = 0;
+	size_t low = 0;
+	size_t high = tree->image_names.count - 1;
 
-	while (tree->images[index].image != image)
-		index++;
-	return index;
+	/* The first of those that share it. */
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (tree->images[tree->images_sorted[middle]].image < image)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return tree->images_sorted[low];
 }
 
 uint64_t tree_total_size(const struct tree *tree)

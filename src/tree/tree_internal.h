@@ -45,12 +45,13 @@ struct tree {
 	char *paths; /* NUL-terminated names of all slices */
 	struct names image_names;
 	struct image_slot *images; /* by number of the name */
+	uint32_t *images_sorted;   /* their numbers, by address of the image, then number */
 };
 
-/* Sort the names of tree->slots into tree->nodes. Conflicts go to error, at lines[slice] of file.
- * 0, -EINVAL or -ENOMEM.
+/* Sort the names of tree->slots into tree->nodes, of which there may be max besides the root.
+ * Conflicts go to error, at lines[slice] of file. 0, -EINVAL, -E2BIG or -ENOMEM.
  */
-int tree_grow_nodes(struct tree *tree, const char *file, const uint32_t *lines,
+int tree_grow_nodes(struct tree *tree, size_t max, const char *file, const uint32_t *lines,
 		    struct error *error);
 
 #endif

@@ -86,6 +86,143 @@ is_cached() {
 	assert_range "$temp/disk" 12345 1000003 "$mnt/a"
 }
 
+# store_into IMAGE OFFSET BYTE: another program, through a mapping of its own that stays clean behind it
+store_into() {
+	/usr/bin/python3 - "$@" <<-'END'
+		import mmap, os, sys
+		fd = os.open(sys.argv[1], os.O_RDWR)
+		mapping = mmap.mmap(fd, 0)
+		at = int(sys.argv[2])
+		mapping[at:at + 5000] = sys.argv[3].encode() * 5000
+		mapping.flush()
+	END
+}
+
+@test "cache=always: what another program writes shows after the next mount" {
+	mount_slices "$temp/disk" 'a=@12345+1000003' -- -o cache=always
+
+	cut_out "$temp/disk" 12345 1000003 "$temp/before"
+	cmp "$temp/before" "$mnt/a"
+	change_image
+	store_into "$temp/disk" 500001 s
+	cmp "$temp/before" "$mnt/a"
+	remount
+	assert_range "$temp/disk" 12345 1000003 "$mnt/a"
+}
+
+@test "the next open sees what another program stored through its mapping" {
+	for cache in auto none; do
+		mount_slices "$temp/disk" 'a=@12345+1000003' -- -o "cache=$cache"
+		for letter in a b c; do
+			cat "$mnt/a" >/dev/null
+			store_into "$temp/disk" 500001 "$letter"
+			assert_range "$temp/disk" 12345 1000003 "$mnt/a"
+			assert_equal "$(cut_out "$mnt/a" $((500001 - 12345)) 5000 | tr -d "$letter")" ''
+		done
+		unmount
+	done
+}
+
+# With cache=auto it need not show, since only the first store moves the times.
+@test "cache=none: every open sees stores into pages that another program keeps dirty" {
+	mount_slices "$temp/disk" 'a=@12345+1000003' -- -o cache=none
+
+	/usr/bin/python3 - "$temp/disk" "$mnt/a" <<-'END'
+		import mmap, os, sys
+		mapping = mmap.mmap(os.open(sys.argv[1], os.O_RDWR), 0)
+		for turn in range(200):
+		    data = b"turn %4d" % turn
+		    mapping[500000:500009] = data
+		    fd = os.open(sys.argv[2], os.O_RDONLY)
+		    assert os.pread(fd, 9, 500000 - 12345) == data
+		    os.close(fd)
+	END
+}
+
+@test "an alias sees what another program does at once, in every cache mode" {
+	for cache in auto none always; do
+		mount_slices "$temp/disk" 'a=@12345+1000003' 'b=@0+1M' -- -o "cache=$cache"
+		/usr/bin/python3 - "$temp/disk" "$mnt/a" <<-'END'
+			import errno, mmap, os, sys
+			disk = os.open(sys.argv[1], os.O_RDWR)
+			mapping = mmap.mmap(disk, 0)
+			size = len(mapping)
+			fd = os.open(sys.argv[2], os.O_RDONLY)
+			for turn in range(100):
+			    data = b"turn %4d" % turn
+			    mapping[500000:500009] = data
+			    assert os.pread(fd, 9, 500000 - 12345) == data
+			    os.pwrite(disk, data, 600000)
+			    assert os.pread(fd, 9, 600000 - 12345) == data
+			os.ftruncate(disk, 700001)
+			try:
+			    os.pread(fd, 1, 700001 - 12345)
+			    sys.exit("reads what has gone")
+			except OSError as error:
+			    assert error.errno == errno.EIO
+			assert os.pread(fd, 9, 600000 - 12345) == data
+			os.ftruncate(disk, size)
+			assert os.pread(fd, 100, 700001 - 12345) == bytes(100)
+		END
+		unmount
+	done
+}
+
+@test "an image that another program cuts and stretches: the next open sees it" {
+	for cache in auto none; do
+		make_image "$temp/disk" 2M
+		mount_slices "$temp/disk" 'a=@12345+1000003' 'tail=@1500001' -- -o "cache=$cache"
+		for _ in {1..3}; do
+			cat "$mnt/a" "$mnt/tail" >/dev/null
+			truncate -s 700001 "$temp/disk"
+			assert_equal "$(stat -c %s "$mnt/tail")" 0
+			run_errno EIO read "$mnt/a" $((700001 - 12345)) 1
+			# All pages but the one that has lost a part.
+			cmp -i 12345:0 -n 684032 "$temp/disk" "$mnt/a"
+			truncate -s 2M "$temp/disk"
+			assert_range "$temp/disk" 12345 1000003 "$mnt/a"
+			cmp -i 1500001:0 "$temp/disk" "$mnt/tail"
+			make_image "$temp/put" 2M
+			dd if="$temp/put" of="$temp/disk" bs=64K conv=notrunc status=none
+		done
+		unmount
+	done
+}
+
+@test "cache=always: the size of a tail is the true one all the same" {
+	mount_slices "$temp/disk" 'tail=@12345' -- -o cache=always
+
+	cat "$mnt/tail" >/dev/null
+	truncate -s 1000001 "$temp/disk"
+	assert_equal "$(stat -c %s "$mnt/tail")" $((1000001 - 12345))
+	cmp -i 12345:0 "$temp/disk" "$mnt/tail"
+	truncate -s 3M "$temp/disk"
+	assert_equal "$(stat -c %s "$mnt/tail")" $((3145728 - 12345))
+	cmp -i 12345:0 "$temp/disk" "$mnt/tail"
+}
+
+@test "an image that is replaced: the mount keeps the old file, in every cache mode" {
+	for cache in auto none always; do
+		mount_slices "$temp/disk" 'a=@12345+1000003' 'tail=@1500001' -- -o "cache=$cache"
+		exec {old}<>"$temp/disk"
+		make_image "$temp/new" 2M
+		cp "$temp/new" "$temp/new.before"
+		cat "$mnt/a" >/dev/null
+		mv "$temp/new" "$temp/disk"
+		call -f rdwr write "$mnt/a" 5000 100 r
+		call write "$mnt/tail" 5000 100 r
+		call fsync "$mnt/a"
+		assert_range "/dev/fd/$old" 12345 1000003 "$mnt/a"
+		assert_equal "$(cut_out "/dev/fd/$old" 17345 100 | tr -d r)" ''
+		cmp -i 1500001:0 "/dev/fd/$old" "$mnt/tail"
+		cmp "$temp/new.before" "$temp/disk"
+		remount
+		assert_range "$temp/disk" 12345 1000003 "$mnt/a"
+		unmount
+		exec {old}>&-
+	done
+}
+
 @test "every cache mode reads back what was written, by all ways to open" {
 	for cache in auto none always; do
 		mount_slices "$temp/disk" 'a=@12345+1000003' 'x=@1500000+9' -- -o "cache=$cache"

@@ -175,6 +175,20 @@ where_is() {
 	assert_equal "$(sed "s|$mnt/||" "$temp/out" | cut -d ' ' -f 1 | xargs)" 'b a b'
 }
 
+@test "files of several mounts, in turn" {
+	mkdir "$temp/other"
+	mount_detached -s 'a=@1+2' "$temp/disk" "$mnt"
+	mount_detached -s 'a=@3+4' -s 'b=@5+6' "$temp/two" "$temp/other"
+
+	where_is "$mnt/a" "$temp/other/a" "$mnt/a" "$temp/other/b" "$temp/other/a" | diff - <(
+		echo "$temp/disk 1 2"
+		echo "$temp/two 3 4"
+		echo "$temp/disk 1 2"
+		echo "$temp/two 5 6"
+		echo "$temp/two 3 4"
+	)
+}
+
 @test "one bad file of several: the others are answered, and the exit status is 1" {
 	mount_detached -s 'a=@1+2' -s 'b=@3+4' "$temp/disk" "$mnt"
 

@@ -136,3 +136,51 @@ setup() {
 		sys.exit(any([os.waitpid(pid, 0)[1] for pid in pids]))
 	END
 }
+
+# The kernel sends files through its page cache, be they uncached otherwise.
+@test "sendfile and private mappings of an alias see what was written through another" {
+	mount_slices "$temp/disk" 'a=@0+1M' 'b=@512K+1M'
+
+	/usr/bin/python3 - "$mnt" <<-'END'
+		import mmap, os, sys
+		a, b = (os.open(f"{sys.argv[1]}/{name}", os.O_RDWR) for name in "ab")
+		received, sent = os.pipe()
+		for turn in range(300):
+		    at = 524288 + turn % 20 * 5000
+		    data = b"turn %4d" % turn
+		    assert os.pwrite(b, data, at - 524288) == len(data)
+		    assert os.sendfile(sent, a, at, len(data)) == len(data)
+		    assert os.read(received, 100) == data, turn
+		    with mmap.mmap(a, 1 << 20, flags=mmap.MAP_PRIVATE) as view:
+		        assert view[at : at + len(data)] == data, turn
+	END
+}
+
+@test "writers and senders of aliases at once" {
+	mount_slices "$temp/disk" 'a=@0+1M' 'b=@512K+1M'
+
+	timeout 100 /usr/bin/python3 - "$mnt" <<-'END'
+		import os, random, sys
+		def work(process):
+		    a, b = (os.open(f"{sys.argv[1]}/{name}", os.O_RDWR) for name in "ab")
+		    received, sent = os.pipe()
+		    rng = random.Random(process)
+		    for turn in range(500):
+		        at = 524288 + (rng.randrange(1000) * 4 + process) * 97
+		        data = b"%d:%d;" % (process, turn)
+		        if os.pwrite(b, data, at - 524288) != len(data):
+		            return 1
+		        if os.sendfile(sent, a, at, len(data)) != len(data):
+		            return 1
+		        if os.read(received, 100) != data:
+		            return 1
+		    return 0
+		pids = []
+		for process in range(4):
+		    pid = os.fork()
+		    if not pid:
+		        os._exit(work(process))
+		    pids.append(pid)
+		sys.exit(any([os.waitpid(pid, 0)[1] for pid in pids]))
+	END
+}

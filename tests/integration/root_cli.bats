@@ -29,33 +29,6 @@ teardown() {
 	return "$result"
 }
 
-# as USER COMMAND...: bounded
-as() {
-	timeout 60 runuser -u "$1" -- "${@:2}" 3>&- 4>&-
-}
-
-# as_errno USER ERRNO CALL ARGUMENT...: the call of this user fails with exactly this
-as_errno() {
-	assert_equal "${*:3}: $(as "$1" "$public/call" "${@:3}")" "${*:3}: $2"
-}
-
-# apart COMMAND...: in a mount namespace of its own, where everybody can have /dev/fuse. What is
-# mounted there goes with it. Other tests' mounts are taken out of it, or they could not end.
-apart() {
-	# shellcheck disable=SC2016 # for the inner shell
-	timeout -s KILL 10 unshare --mount --propagation private bash -euc '
-		while read -r _ _ _ _ mountpoint _; do
-			umount -l "$(printf %b "$mountpoint")"
-		done < <(grep -F " - fuse.mmapfs " /proc/self/mountinfo)
-		mkdir "$1"
-		mount -t tmpfs none "$1"
-		mknod "$1/fuse" c 10 229
-		chmod 666 "$1/fuse"
-		mount --bind "$1/fuse" /dev/fuse
-		shift
-		exec "$@"' apart "$temp/dev.$RANDOM" "$@" 3>&- 4>&-
-}
-
 # apart_refused STATUS REGEX COMMAND...: as nobody, apart
 apart_refused() {
 	status=0

@@ -30,6 +30,12 @@
 #   ordinary                      from here on mmapfs runs without privileges, as somebody who can
 #                                 get at $public
 #
+# For root alone, who has called make_public and put call(1) there:
+#
+#   as USER COMMAND...            as this user
+#   as_errno USER ERRNO CALL ARGUMENT...    the call of this user fails with exactly this
+#   apart COMMAND...              in a mount namespace of its own, where all may use /dev/fuse
+#
 # The end of each test finds what is still mounted in $temp, or still running: both are failures.
 
 # shellcheck shell=bash disable=SC2034 # the variables are for the tests
@@ -97,8 +103,7 @@ end_processes() {
 	local pid
 
 	for pid; do
-		kill "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
+		end_child "$pid"
 	done
 }
 
@@ -369,4 +374,31 @@ ordinary() {
 		program=$public/mmapfs
 		prefix=(runuser -u nobody --)
 	fi
+}
+
+# as USER COMMAND...: bounded
+as() {
+	timeout 60 runuser -u "$1" -- "${@:2}" 3>&- 4>&-
+}
+
+# as_errno USER ERRNO CALL ARGUMENT...: the call of this user fails with exactly this
+as_errno() {
+	assert_equal "${*:3}: $(as "$1" "$public/call" "${@:3}")" "${*:3}: $2"
+}
+
+# apart COMMAND...: in a mount namespace of its own, where everybody can have /dev/fuse. What is
+# mounted there goes with it. Other tests' mounts are taken out of it, or they could not end.
+apart() {
+	# shellcheck disable=SC2016 # for the inner shell
+	timeout -s KILL 60 unshare --mount --propagation private bash -euc '
+		while read -r _ _ _ _ mountpoint _; do
+			umount -l "$(printf %b "$mountpoint")"
+		done < <(grep -F " - fuse.mmapfs " /proc/self/mountinfo)
+		mkdir "$1"
+		mount -t tmpfs none "$1"
+		mknod "$1/fuse" c 10 229
+		chmod 666 "$1/fuse"
+		mount --bind "$1/fuse" /dev/fuse
+		shift
+		exec "$@"' apart "$temp/dev.$RANDOM" "$@" 3>&- 4>&-
 }

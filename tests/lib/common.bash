@@ -90,8 +90,7 @@ common_teardown() {
 	local status=0 mountpoint pid
 
 	for pid in "${helper_pids[@]}"; do
-		kill "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
+		end_child "$pid"
 	done
 	for mountpoint in "${!daemon_pid[@]}"; do
 		if ! unmount "$mountpoint"; then
@@ -102,6 +101,15 @@ common_teardown() {
 	logs_check_expected || status=1
 	[ -z "${MMAPFS_TEST_TMP:-}" ] || rm -rf --one-file-system "$temp"
 	return "$status"
+}
+
+# end_child PID [SIGNAL]: a process that was started here, unless it has ended; its number may be
+# somebody else's by then.
+end_child() {
+	if grep -qs "^PPid:.$$\$" "/proc/$1/status"; then
+		kill "-${2:-TERM}" "$1" 2>/dev/null || true
+	fi
+	wait "$1" 2>/dev/null || true
 }
 
 fail() {

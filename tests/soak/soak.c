@@ -241,7 +241,8 @@ static uint64_t sum_at(size_t offset)
 	uint64_t sum = 0;
 
 	for (int i = 0; i < CLIENTS; i++)
-		sum += *(const uint64_t *)((const char *)&shared->clients[i] + offset);
+		sum += *(const uint64_t *)(const void *)((const char *)&shared->clients[i] +
+							 offset);
 	return sum;
 }
 

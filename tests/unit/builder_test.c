@@ -647,6 +647,7 @@ static int64_t time_to_refuse(int count)
 	clock_t start = clock();
 
 	scene_begin(&scene, "t");
+	tree_builder_limits(scene.builder)->images = count;
 	for (int i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "%d", i);
 		add_image(&scene, name, i % 2 ? "." : "missing", IMAGE_ACCESS_AUTO);
@@ -749,6 +750,12 @@ static void extents_of_a_name_can_be_visited_unopened(void **state)
 	assert_int_equal(visited.count, 2);
 	assert_result(tree_builder_visit(scene.builder, "d", visit, &visited), -ENOENT);
 	assert_result(tree_builder_visit(scene.builder, "", visit, &visited), -ENOENT);
+	/* One that comes later is found as well. */
+	assert_result(add_slice(&scene, "c", "disk", 5 * MIB, 10), 0);
+	visited = (struct visited){ 0 };
+	assert_result(tree_builder_visit(scene.builder, "c", visit, &visited), 0);
+	assert_int_equal(visited.count, 1);
+	assert_result(tree_builder_visit(scene.builder, "z", visit, &visited), -ENOENT);
 	scene_end(&scene);
 }
 

@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ARGUMENTS_MAX 20
@@ -237,6 +238,10 @@ static void unknown_options_are_refused(void **state)
 	assert_refused(ARGUMENTS("--frobnicate", "a"), UNKNOWN("--frobnicate"));
 	assert_refused(ARGUMENTS("--frobnicate=7", "a"), UNKNOWN("--frobnicate=7"));
 	assert_refused(ARGUMENTS("-fx", "a"), "unknown option '-x'");
+	/* getopt's own letters */
+	assert_refused(ARGUMENTS("-:", "a"), "unknown option '-:'");
+	assert_refused(ARGUMENTS("-f:d", "a"), "unknown option '-:'");
+	assert_refused(ARGUMENTS("-;?", "a"), "unknown option '-;'", "unknown option '-?'");
 	/* Beside a good one the bad one is meant. */
 	assert_refused(ARGUMENTS("plan", "--json", "-xj", "a"), "unknown option '-x'");
 	assert_refused(ARGUMENTS("-x", "-y", "--z"), "unknown option '-x'", "unknown option '-y'",
@@ -317,6 +322,39 @@ static void other_mount_options_go_to_libfuse(void **state)
 	parse_good(&parsed, "-o", "nosuid,ro,nodev,noexec", "a", "b");
 	assert_true(parsed.options.read_only);
 	assert_fuse_options(&parsed, "nosuid,nodev,noexec");
+}
+
+/* Processor time for a list of so many, in microseconds. */
+static int64_t time_to_list(size_t count)
+{
+	char *list = malloc(count * 3 + 1);
+	struct parsed parsed;
+	clock_t start;
+
+	assert_non_null(list);
+	for (size_t i = 0; i < count; i++)
+		memcpy(list + i * 3, "aa,", 4);
+	start = clock();
+	parse_good(&parsed, "plan", "-o", list);
+	start = clock() - start;
+	assert_int_equal(strlen(parsed.options.fuse_options), count * 3 - 1);
+	parsed_clear(&parsed);
+	free(list);
+	return start * 1000000 / CLOCKS_PER_SEC;
+}
+
+static void time_for_many_options_grows_with_their_number(void **state)
+{
+	/* On a busy machine a measurement can go wrong; a quadratic one never comes out right. */
+	for (int i = 0; i < 3; i++) {
+		int64_t few = time_to_list(10 * 1000);
+		int64_t many = time_to_list(320 * 1000);
+
+		if (many < 100 * few)
+			return;
+		print_message("10000 options: %d us, 320000: %d us\n", (int)few, (int)many);
+	}
+	fail();
 }
 
 static void words_of_fstab_are_ignored(void **state)
@@ -533,6 +571,7 @@ int main(void)
 		cmocka_unit_test(mount_options_are_a_comma_list),
 		cmocka_unit_test(later_mount_options_win),
 		cmocka_unit_test(other_mount_options_go_to_libfuse),
+		cmocka_unit_test(time_for_many_options_grows_with_their_number),
 		cmocka_unit_test(words_of_fstab_are_ignored),
 		cmocka_unit_test(bad_values_of_mount_options_are_told),
 		cmocka_unit_test(mount_options_want_a_value_or_none),

@@ -403,6 +403,27 @@ static void images_are_kept_in_the_order_of_the_table(void **state)
 	scene_end(&scene);
 }
 
+static void images_are_found_by_what_was_opened(void **state)
+{
+	struct scene scene;
+	char name[20];
+	char path[20];
+
+	scene_begin(&scene, "t");
+	for (int i = 0; i < 60; i++) {
+		snprintf(name, sizeof(name), "image%d", i);
+		snprintf(path, sizeof(path), "file%d", i % 40);
+		file_resize(path, 1000);
+		assert_result(add_image(&scene, name, path, IMAGE_ACCESS_RO), 0);
+	}
+	build_tree(&scene);
+	/* Two names of one file are one image, which goes by the first. */
+	for (size_t i = 0; i < 60; i++)
+		assert_int_equal(tree_image_index(scene.tree, tree_image_at(scene.tree, i).image),
+				 i % 40);
+	scene_end(&scene);
+}
+
 static void total_size_saturates(void **state)
 {
 	struct scene scene;
@@ -440,6 +461,7 @@ int main(void)
 		cmocka_unit_test(longest_component_is_listed_whole),
 		cmocka_unit_test(tree_without_slices_has_a_root),
 		scratch_test(images_are_kept_in_the_order_of_the_table),
+		scratch_test(images_are_found_by_what_was_opened),
 		scratch_test(total_size_saturates),
 	};
 
