@@ -314,9 +314,9 @@ limited() {
 	unmount_detached "$mnt"
 }
 
-@test "other limits: no core, no locked memory, no queue of signals" {
+@test "other limits: no core, no locked memory, no message queues" {
 	snapshot "$temp/disk"
-	limited --core=0 --memlock=0 --sigpending=0 --msgqueue=0 -- "$temp/disk" "$mnt"
+	limited --core=0 --memlock=0 --msgqueue=0 -- "$temp/disk" "$mnt"
 	assert_done
 	works
 }

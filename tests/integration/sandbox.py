@@ -34,7 +34,8 @@ GROUPS = {
     # Mounts, and the lock on a mountpoint.
     "mount": "flock memfd_create mount umount2 syncfs",
     # The background, signals, and the child that detaches the mount.
-    "daemon": "chdir clock_nanosleep kill nanosleep prctl rt_sigtimedwait setsid tgkill wait4",
+    "daemon": "chdir clock_nanosleep getdents64 kill nanosleep prctl rt_sigtimedwait setsid "
+              "signalfd4 tgkill wait4",
     # The status socket, syslog, and the service manager; local ones only (socket: below).
     "sockets": "accept4 bind connect getsockopt listen pidfd_open poll recvfrom sendmsg sendto "
                "setsockopt",
