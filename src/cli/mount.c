@@ -293,6 +293,18 @@ static int wait_for_child(pid_t child, int status_fd, int signals_fd)
 	return EXIT_FAILED;
 }
 
+/* Where signals are blocked they come even so. */
+static void leave_out_ignored(sigset_t *set)
+{
+	for (int number = 1; number < SIGRTMIN; number++) {
+		struct sigaction action;
+
+		if (sigismember(set, number) == 1 && sigaction(number, NULL, &action) == 0 &&
+		    action.sa_handler == SIG_IGN)
+			sigdelset(set, number);
+	}
+}
+
 static int serve_in_background(const struct source *source, const struct options *options,
 			       const char *mountpoint)
 {
@@ -313,6 +325,7 @@ static int serve_in_background(const struct source *source, const struct options
 	write_end = ends[1];
 	/* Before the fork, so that none gets lost. */
 	signals_ending(&ending);
+	leave_out_ignored(&ending);
 	sigprocmask(SIG_BLOCK, &ending, &before);
 	child = fork();
 	if (child < 0) {

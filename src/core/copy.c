@@ -7,6 +7,9 @@
 
 #define COPY_CHUNK (1UL << 20)
 
+/* In one call: others who open the images wait for its end. */
+#define COPY_LEASED_MAX (4UL << 20)
+
 /* copy_file_range(2), inside what both images hold. Past it the target would grow, and where the kernel
  * copies by splicing, the zeros behind a new end of the source would pass for content.
  */
@@ -22,6 +25,7 @@ static int copy_leased(const struct piece *from, const struct piece *to, uint64_
 	off_t target_offset = to->offset;
 	ssize_t copied;
 
+	length = min_u64(length, COPY_LEASED_MAX);
 	source.length = target.length = length;
 	if (piece_held(&source, &known, &source_held) < 0 ||
 	    piece_held(&target, &known, &target_held) < 0 || source_held < length ||

@@ -168,11 +168,19 @@ static int piece_allocate(const struct piece *piece, int mode, bool may_grow,
 }
 
 /* Zeros by writing, where the image cannot and others of the slice's images could. */
-static int piece_zero(const struct piece *piece, bool may_grow, struct known_size *known)
+static int piece_zero(const struct piece *piece, int mode, bool may_grow, struct known_size *known)
 {
 	static const char zeros[64 << 10];
 	struct piece rest = *piece;
 
+	/* What lies behind the end, and may stay so, is zeros already. */
+	if (may_grow && (mode & FALLOC_FL_KEEP_SIZE)) {
+		int result = piece_held(piece, known, &rest.length);
+
+		if (result < 0)
+			return result;
+		may_grow = false;
+	}
 	while (rest.length > 0) {
 		struct piece part = rest;
 		size_t written;
@@ -206,8 +214,7 @@ static int allocate_pieces(const struct slice *slice, int mode, uint64_t offset,
 		if (result == 0)
 			result = piece_allocate(&piece, mode, may_grow, &known);
 		if (result == -EOPNOTSUPP && begun && mode_zeroes(mode))
-			result = piece_zero(&piece, may_grow && !(mode & FALLOC_FL_KEEP_SIZE),
-					    &known);
+			result = piece_zero(&piece, mode, may_grow, &known);
 		if (result < 0)
 			return result;
 		begun |= piece.image != NULL;

@@ -212,6 +212,7 @@ static void learn_file_system(struct image *image)
 	case TMPFS_MAGIC:
 	case RAMFS_MAGIC:
 	case XFS_SUPER_MAGIC:
+	case OVERLAYFS_SUPER_MAGIC: /* whatever lies below */
 		image->read_by_call = true;
 		break;
 	case FUSE_SUPER_MAGIC:

@@ -29,8 +29,7 @@ static bool take_locked(struct lease *lease)
 		return fcntl(lease->fd, F_GETLEASE) == F_WRLCK;
 	if (fcntl(lease->fd, F_SETLEASE, F_WRLCK) == 0)
 		return true;
-	/* EAGAIN: others have the file open, and may close it. */
-	lease->refused = errno != EAGAIN;
+	lease->refused = errno == EACCES || errno == EINVAL || errno == EOPNOTSUPP;
 	return false;
 }
 

@@ -202,10 +202,8 @@ static int set_size(fuse_req_t request, uint32_t node, const struct stat *wanted
 	if (!slice->resize && is_open_truncate(request, node, wanted, info))
 		return 0;
 	result = slice_resize(slice, wanted->st_size);
-	if (result == 0) {
+	if (result == 0)
 		attributes_touch(fs, node);
-		stray_drop(fs, slice);
-	}
 	return result;
 }
 
@@ -256,6 +254,11 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 	if (!(set & FUSE_SET_ATTR_SIZE))
 		set_others(fs, inode, wanted, set);
 	reply_attributes(request, inode);
+	/* After the answer: until then the kernel holds back what the file has dirty, and dropping pages
+	 * may wait for that.
+	 */
+	if (set & FUSE_SET_ATTR_SIZE)
+		stray_drop(fs, tree_slice(fs->tree, inode));
 }
 
 /* Room for growing slices is what the file system of their image has left. */

@@ -245,6 +245,20 @@ static void read_by_copy(fuse_req_t request, const struct slice *slice, size_t s
 	count_reply(fuse_reply_buf(request, buf, got));
 }
 
+/* The kernel is about to cache pages through a direct handle: for aliases stray.c sees to them, for
+ * others the next cached open.
+ */
+static int expect_pages(struct fs *fs, const struct slice *slice, uint32_t node)
+{
+	if (slice->alias)
+		return stray_note(fs, node);
+	pthread_mutex_lock(&fs->states_lock);
+	fs->states[node].filled = true;
+	fs->states[node].generation = 0;
+	pthread_mutex_unlock(&fs->states_lock);
+	return 0;
+}
+
 void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	     struct fuse_file_info *info)
 {
@@ -259,8 +273,8 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 		return;
 	}
 	stats_add(reads, 1);
-	if (slice->alias && !partial && handle->direct) {
-		result = stray_note(request_fs(request), inode);
+	if (handle->direct && !partial) {
+		result = expect_pages(request_fs(request), slice, inode);
 		if (result < 0) {
 			reply_status(request, result);
 			return;
@@ -358,8 +372,8 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	}
 	/* Past the page cache the kernel sends no FSYNC for these flags. */
 	if (result == 0 && handle->direct && handle->sync)
-		result = sync_written(fs, slice, handle, append ? 0 : offset,
-				      append ? UINT64_MAX : written);
+		result = append ? flush_for(fs, slice, handle, 0, UINT64_MAX)
+				: sync_written(fs, slice, handle, offset, written);
 	if (result < 0)
 		reply_status(request, result);
 	else
@@ -406,8 +420,7 @@ void on_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, 
 	struct handle *handle = handle_of(request, info);
 	int result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
 
-	if (slice)
-		stray_drop(request_fs(request), slice);
+	stray_drop(request_fs(request), slice);
 	if (result == 0)
 		attributes_touch(request_fs(request), inode);
 	if (result == 0 && handle->sync)

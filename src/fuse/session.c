@@ -271,7 +271,7 @@ static void sync_writers(void *context, int mount_fd)
 	for (uint32_t node = TREE_ROOT; node <= tree_node_count(fs->tree); node++) {
 		int fd;
 
-		if (fs->states[node].writers == 0)
+		if (fs->states[node].writers == 0 && fs->states[node].direct == 0)
 			continue;
 		fd = openat(mount_fd, tree_slice_name(fs->tree, node), O_RDONLY | O_CLOEXEC);
 		if (fd < 0)

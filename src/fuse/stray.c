@@ -86,14 +86,14 @@ static int collect_locked(struct fs *fs, const struct slice *slice, uint64_t num
 	return 0;
 }
 
-static void finish_locked(struct fs *fs, const struct batch *batch)
+static void finish_locked(struct fs *fs, const struct batch *batch, bool dropped)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < batch->nodes.count; i++) {
 		struct node_state *state = &fs->states[batch->nodes.data[i]];
 
-		state->stray = state->stray == STRAY_NOTED_AGAIN ? STRAY_NOTED : STRAY_NONE;
+		state->stray = dropped && state->stray == STRAY_DROPPING ? STRAY_NONE : STRAY_NOTED;
 	}
 	for (size_t i = 0; i < fs->strays.count; i++)
 		if (fs->states[fs->strays.data[i]].stray != STRAY_NONE)
@@ -104,8 +104,8 @@ static void finish_locked(struct fs *fs, const struct batch *batch)
 	pthread_cond_broadcast(&fs->drops_done);
 }
 
-/* Without the lock for as long as it takes. */
-static void drop_batch_locked(struct batch *batch)
+/* Without the lock for as long as it takes. 0 or -EAGAIN. */
+static int drop_batch_locked(struct batch *batch)
 {
 	struct fs *fs = batch->fs;
 	pthread_t thread;
@@ -119,7 +119,8 @@ static void drop_batch_locked(struct batch *batch)
 	else
 		log_message(LOG_ERR, "no thread to drop cached pages: %s", strerror(result));
 	pthread_mutex_lock(&fs->states_lock);
-	finish_locked(fs, batch);
+	finish_locked(fs, batch, result == 0);
+	return -result;
 }
 
 void stray_drop(struct fs *fs, const struct slice *slice)
@@ -128,17 +129,21 @@ void stray_drop(struct fs *fs, const struct slice *slice)
 	uint64_t number;
 	bool others;
 
-	if (!slice->alias || !atomic_load(&fs->has_strays))
+	if (!slice || !slice->alias)
+		return;
+	/* The bytes are in the image before the look at what was noted. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!atomic_load(&fs->has_strays))
 		return;
 	pthread_mutex_lock(&fs->states_lock);
 	number = fs->stray_notes;
 	/* When stopping, no pages are worth a wait for a worker that may be gone. */
 	while (!fs->stopping && collect_locked(fs, slice, number, &batch, &others) == 0) {
-		if (batch.nodes.count > 0)
-			drop_batch_locked(&batch);
-		else if (others)
+		if (batch.nodes.count == 0 && !others)
+			break;
+		if (batch.nodes.count == 0)
 			pthread_cond_wait(&fs->drops_done, &fs->states_lock);
-		else
+		else if (drop_batch_locked(&batch) < 0)
 			break;
 	}
 	pthread_mutex_unlock(&fs->states_lock);

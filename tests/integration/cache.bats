@@ -301,3 +301,22 @@ write_among_readers() {
 		unmount
 	done
 }
+
+# While a file is written through a direct handle its readers are direct, too, but sendfile is not.
+@test "cache=auto: pages that sendfile has left of an uncached file are old at the next open" {
+	mount_slices "$temp/disk" 'a=@4097+100001'
+
+	/usr/bin/python3 - "$mnt/a" "$temp/disk" <<-'END'
+		import os, sys
+		writer = os.open(sys.argv[1], os.O_WRONLY)
+		reader = os.open(sys.argv[1], os.O_RDONLY)
+		received, sent = os.pipe()
+		assert os.sendfile(sent, reader, 0, 50) == 50
+		os.close(writer)
+		os.close(reader)
+		image = os.open(sys.argv[2], os.O_WRONLY)
+		os.pwrite(image, b"n" * 50, 4097)
+		again = os.open(sys.argv[1], os.O_RDONLY)
+		assert os.pread(again, 50, 0) == b"n" * 50
+	END
+}

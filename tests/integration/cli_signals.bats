@@ -184,3 +184,18 @@ os._exit(0)' "$1" "$2" 3>&- 4>&-
 	done
 	unmount
 }
+
+@test "a signal that the command was told to ignore does not take back its mount" {
+	mkfifo "$temp/fifo"
+	env --ignore-signal=INT,HUP "$MMAPFS" --table "$temp/fifo" "$mnt" </dev/null 3>&- 4>&- &
+	pid=$!
+	helper_pids+=("$pid")
+	wait_until grep -q . "/proc/$pid/task/$pid/children"
+
+	kill -INT "$pid"
+	kill -HUP "$pid"
+	printf 'image disk %s rw\nslice a disk 0 4K rw\n' "$temp/disk" >"$temp/fifo"
+	wait "$pid"
+	adopt "$mnt"
+	cmp -n 4096 "$temp/disk" "$mnt/a"
+}
