@@ -108,9 +108,9 @@ common_teardown() {
 }
 
 # end_child PID [SIGNAL]: a process that was started here, unless it has ended; its number may be
-# somebody else's by then.
+# somebody else's by then. One that went to the background by itself is known by what it works on.
 end_child() {
-	if grep -qs "^PPid:.$$\$" "/proc/$1/status"; then
+	if grep -qs "^PPid:.$$\$" "/proc/$1/status" || grep -qsF "$temp/" "/proc/$1/cmdline"; then
 		kill "-${2:-TERM}" "$1" 2>/dev/null || true
 	fi
 	wait "$1" 2>/dev/null || true
