@@ -56,24 +56,32 @@ int guard_install(void)
 }
 
 /* ThreadSanitizer runs every handler with all signals blocked, whatever sigaction(2) was asked for,
- * and the jump leaves them so.
+ * and the jump would leave them so: that of pthread_cancel(3) as well.
  */
-static void unblock_signals(void)
+#ifdef HAVE_TSAN
+static _Thread_local sigset_t signals_before;
+#endif
+
+static void signals_save(void)
 {
 #ifdef HAVE_TSAN
-	sigset_t sigbus;
+	pthread_sigmask(SIG_SETMASK, NULL, &signals_before);
+#endif
+}
 
-	sigemptyset(&sigbus);
-	sigaddset(&sigbus, SIGBUS);
-	pthread_sigmask(SIG_UNBLOCK, &sigbus, NULL);
+static void signals_restore(void)
+{
+#ifdef HAVE_TSAN
+	pthread_sigmask(SIG_SETMASK, &signals_before, NULL);
 #endif
 }
 
 int guard_copy(void *target, const void *source, size_t size)
 {
+	signals_save();
 	if (sigsetjmp(guard.escape, 0)) {
 		guard.size = 0;
-		unblock_signals();
+		signals_restore();
 		return -EFAULT;
 	}
 	guard.target = (uintptr_t)target;

@@ -168,11 +168,16 @@ int slice_flush(const struct slice *slice, uint64_t offset, uint64_t length)
 
 int slice_check_held(const struct slice *slice, uint64_t offset, uint64_t length)
 {
+	const struct extent *last = &slice->extents[slice->extent_count - 1];
+	/* A tail ends where its image does: there is nothing to be lost of it. */
+	uint64_t end = last->start + (slice->tail ? 0 : last->length);
 	struct known_size known = { 0 };
 	struct extent_walk walk;
 	struct piece piece;
-	int result = slice_walk_clipped(slice, offset, length, &walk);
+	int result = 0;
 
+	length = offset < end ? min_u64(length, end - offset) : 0;
+	walk = extent_walk_begin(slice->extents, slice->extent_count, offset, length);
 	while (result == 0 && extent_walk_next(&walk, &piece)) {
 		uint64_t held;
 
