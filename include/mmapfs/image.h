@@ -30,8 +30,8 @@ enum image_open_flags {
 /* Open, lock and map the image at path. access RO maps without PROT_WRITE.
  *
  * The lock is an OFD lock over the file, exclusive for writers; shared for readers, who leave out
- * single bytes that have a meaning to QEMU. A block device opened to write is opened O_EXCL as well.
- * Both end with the last reference.
+ * single bytes that have a meaning to QEMU. A block device opened to write is opened O_EXCL as
+ * well. Both end with the last reference.
  *
  * *ret is the caller's (image_unref) and untouched on failure.
  * Errors: -EBUSY somebody else holds a lock; -EISDIR, -ENOTSUP neither regular file nor block

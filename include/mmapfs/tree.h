@@ -98,8 +98,8 @@ int tree_builder_extent(struct tree_builder *builder, const char *image, uint64_
 void tree_builder_extent_unread(struct tree_builder *builder);
 
 /* Calls visit for each extent of the slice called name (a path within the mount), unchecked, as
- * the table has them; nothing is opened. -ENOENT when there is none, -ENOMEM; else the first nonzero
- * value that visit returns, or 0. The first call sorts the names, each is a binary search.
+ * the table has them; nothing is opened. -ENOENT when there is none, -ENOMEM; else the first
+ * nonzero value that visit returns, or 0. The first call sorts the names, each is a binary search.
  */
 typedef int (*extent_visitor)(void *context, const char *image_path, uint64_t offset,
 			      uint64_t length);

@@ -91,8 +91,8 @@ static int run(const struct options *options)
 	}
 }
 
-/* Standard input, output and error are there, be it as /dev/null: else an image would get the number
- * of one, and with it what is meant for that.
+/* Standard input, output and error are there, be it as /dev/null: else an image would get the
+ * number of one, and with it what is meant for that.
  */
 static bool open_standard_descriptors(void)
 {

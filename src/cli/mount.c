@@ -123,8 +123,8 @@ struct readiness {
 	const char *mountpoint;
 };
 
-/* What the caller had open when it started us: a lock's file, a pipe that somebody reads to its end.
- * It may be named as /dev/fd/N on the command line, so it is closed only when all is open.
+/* What the caller had open when it started us: a lock's file, a pipe that somebody reads to its
+ * end. It may be named as /dev/fd/N on the command line, so it is closed only when all is open.
  */
 static VEC(int) inherited;
 

@@ -91,7 +91,9 @@ static int read_slices(const struct source *source, const struct options *option
 	return result;
 }
 
-/* As many images as there may be take as many descriptors, more than the usual soft limit leaves. */
+/* As many images as there may be take as many descriptors, more than the usual soft limit
+ * leaves.
+ */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;

@@ -10,8 +10,8 @@
 /* In one call: others who open the images wait for its end. */
 #define COPY_LEASED_MAX (4UL << 20)
 
-/* copy_file_range(2), inside what both images hold. Past it the target would grow, and where the kernel
- * copies by splicing, the zeros behind a new end of the source would pass for content.
+/* copy_file_range(2), inside what both images hold. Past it the target would grow, and where the
+ * kernel copies by splicing, the zeros behind a new end of the source would pass for content.
  */
 static int copy_leased(const struct piece *from, const struct piece *to, uint64_t length,
 		       size_t *ret_size)

@@ -38,8 +38,8 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 	if (guard.size && (in_range(address, guard.target, guard.size) ||
 			   in_range(address, guard.source, guard.size)))
 		siglongjmp(guard.escape, 1);
-	/* Not ours. The same access faults again on return, and then ends the process; a signal that
-	 * somebody sent does not come again by itself.
+	/* Not ours. The same access faults again on return, and then ends the process; a signal
+	 * that somebody sent does not come again by itself.
 	 */
 	signal(signal_number, SIG_DFL);
 	if (info->si_code <= 0)

@@ -118,14 +118,14 @@ static int open_accessible(const char *path, mode_t mode, enum image_access acce
 	return 0;
 }
 
-/* QEMU says by read locks on single bytes what it does with a file: 100 + n, that it uses permission n,
- * and 200 + n, that it does not share it with others (RAW_LOCK_PERM_BASE, RAW_LOCK_SHARED_BASE in its
- * block/file-posix.c). Permission 1 is writing, 3 resizing.
+/* QEMU says by read locks on single bytes what it does with a file: 100 + n, that it uses
+ * permission n, and 200 + n, that it does not share it with others (RAW_LOCK_PERM_BASE,
+ * RAW_LOCK_SHARED_BASE in its block/file-posix.c). Permission 1 is writing, 3 resizing.
  */
 #define QEMU_WRITES 101
 
-/* Who writes locks the whole file. Who reads locks it but for bytes that QEMU would misread: a reader
- * uses 100, and does not share 201 and 203.
+/* Who writes locks the whole file. Who reads locks it but for bytes that QEMU would misread: a
+ * reader uses 100, and does not share 201 and 203.
  */
 static const struct {
 	off_t start;
@@ -390,8 +390,8 @@ uint32_t image_generation(struct image *image)
 	pthread_mutex_lock(&image->lock);
 	if (known)
 		stamp = stamp_of(&status);
-	/* What changes a device by another route leaves no trace on the node that we have open; only
-	 * O_EXCL keeps the kernel's own users out.
+	/* What changes a device by another route leaves no trace on the node that we have open;
+	 * only O_EXCL keeps the kernel's own users out.
 	 */
 	if (!known || image->stamp_fresh || (image->block_device && !image->writable) ||
 	    !stamp_equal(&stamp, &image->stamp)) {

@@ -10,9 +10,9 @@
  *     reply   |<--------- mapping ---------->.<- pread ---->|
  *                                            ^ the first byte of the last page
  *
- * If the image is cut before or during the copy, then either the last page's first byte is lost, and
- * with it the reply; or the end came to lie in the last page, of which the mapping gives nothing
- * that could be zeros: a page's first byte is either before the end, or not there.
+ * If the image is cut before or during the copy, then either the last page's first byte is lost,
+ * and with it the reply; or the end came to lie in the last page, of which the mapping gives
+ * nothing that could be zeros: a page's first byte is either before the end, or not there.
  *
  * That takes a file system which moves the end before it zeroes what lies behind it. XFS zeroes
  * first. And on tmpfs a hole that is read through a mapping is a page taken, or EFAULT when there
@@ -36,20 +36,39 @@ static char zeros[ZEROS_SIZE]; /* never written: costs no memory */
 struct read_walk {
 	struct extent_walk walk;
 	struct known_size known;
+	uint64_t called_end; /* what pread has read of known.image lies before it; 0: nothing */
 	bool partial;
 	bool lost;
 	uint64_t total;
 };
+
+/* The kernel's read, too, first looks at the size and then copies: look at it again. -ESTALE when
+ * the image has become too short.
+ */
+static int read_walk_verify(struct read_walk *read)
+{
+	uint64_t held = 0;
+	int result = read->called_end > 0 ? image_size(read->known.image, &held) : 0;
+
+	if (result == 0 && held < read->called_end)
+		result = -ESTALE;
+	read->called_end = 0;
+	return result;
+}
 
 /* 1 and a piece, 0 at the end, or negative errno. */
 static int read_walk_next(struct read_walk *read, struct piece *ret)
 {
 	struct piece piece;
 	uint64_t held;
-	int result;
+	int result = 0;
 
 	if (read->lost || !extent_walk_next(&read->walk, &piece))
-		return 0;
+		return read_walk_verify(read);
+	if (piece.image && piece.image != read->known.image)
+		result = read_walk_verify(read);
+	if (result < 0)
+		return result;
 	result = piece_held(&piece, &read->known, &held);
 	if (result < 0)
 		return result;
@@ -59,21 +78,18 @@ static int read_walk_next(struct read_walk *read, struct piece *ret)
 		read->lost = true;
 		piece.length = held;
 		if (held == 0)
-			return 0;
+			return read_walk_verify(read);
 	}
 	read->total += piece.length;
 	*ret = piece;
 	return 1;
 }
 
-/* All of the range, or negative errno: -ESTALE when the file has become too short for it. The kernel,
- * too, first looks at the size and then copies, hence the look at it afterwards.
- */
-static int read_by_call(const struct image *image, uint64_t offset, char *buf, size_t size)
+/* pread until done; -ESTALE when the image has become too short. */
+static int read_by_call(struct read_walk *read, const struct image *image, uint64_t offset,
+			char *buf, size_t size)
 {
-	uint64_t held = 0;
 	size_t done = 0;
-	int result;
 
 	while (done < size) {
 		ssize_t got = pread(image->fd, buf + done, size - done, offset + done);
@@ -84,10 +100,8 @@ static int read_by_call(const struct image *image, uint64_t offset, char *buf, s
 			return got < 0 ? -errno : -ESTALE;
 		done += got;
 	}
-	result = image_size(image, &held);
-	if (result == 0 && held < offset + size)
-		result = -ESTALE;
-	return result;
+	read->called_end = max_u64(read->called_end, offset + size);
+	return 0;
 }
 
 static int add_range(struct slice_ranges *ranges, void *start, size_t length)
@@ -120,7 +134,8 @@ static uint64_t mapped_length(const struct piece *piece)
 	return last_page + 1 - piece->offset;
 }
 
-static int add_piece(struct slice_ranges *ranges, size_t *used, const struct piece *piece)
+static int add_piece(struct read_walk *read, const struct piece *piece, struct slice_ranges *ranges,
+		     size_t *used)
 {
 	uint64_t mapped = mapped_length(piece);
 	uint64_t called = piece->length - mapped;
@@ -133,7 +148,7 @@ static int add_piece(struct slice_ranges *ranges, size_t *used, const struct pie
 	if (result < 0)
 		return result;
 	if (called > 0)
-		result = read_by_call(piece->image, piece->offset + mapped, end, called);
+		result = read_by_call(read, piece->image, piece->offset + mapped, end, called);
 	if (result < 0)
 		return result;
 	*used += called;
@@ -152,7 +167,7 @@ static int try_read_map(const struct slice *slice, uint64_t offset, size_t size,
 		return result;
 	ranges->count = 0;
 	while ((result = read_walk_next(&read, &piece)) > 0) {
-		result = piece.image ? add_piece(ranges, &used, &piece)
+		result = piece.image ? add_piece(&read, &piece, ranges, &used)
 				     : add_zeros(ranges, piece.length);
 		if (result < 0)
 			return result;
@@ -176,7 +191,8 @@ static int try_read(const struct slice *slice, uint64_t offset, char *buf, size_
 		if (!piece.image)
 			memset(target, 0, piece.length);
 		else
-			result = read_by_call(piece.image, piece.offset, target, piece.length);
+			result = read_by_call(&read, piece.image, piece.offset, target,
+					      piece.length);
 		if (result < 0)
 			return result;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a slice is at the moment: its size, what its images still hold of it, its end moved, its bytes
- * flushed, its errors. read.c and write.c have the bytes.
+/* What a slice is at the moment: its size, what its images still hold of it, its end moved, its
+ * bytes flushed, its errors. read.c and write.c have the bytes.
  */
 #include "mmapfs/slice.h"
 

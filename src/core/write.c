@@ -64,8 +64,8 @@ static int write_by_leased_call(struct image *image, uint64_t offset, const char
 }
 
 /* Why a page that the image holds could not be had, and the write after all if it can be. fallocate
- * says why without moving the end. Where it knows nothing (btrfs needs room to overwrite, too), pwrite
- * does.
+ * says why without moving the end. Where it knows nothing (btrfs needs room to overwrite, too),
+ * pwrite does.
  */
 static int write_refused_page(struct image *image, uint64_t offset, const char *buf, size_t size,
 			      size_t *ret_size)

@@ -254,11 +254,11 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 	if (!(set & FUSE_SET_ATTR_SIZE))
 		set_others(fs, inode, wanted, set);
 	reply_attributes(request, inode);
-	/* After the answer: until then the kernel holds back what the file has dirty, and dropping pages
-	 * may wait for that.
+	/* After the answer: until then the kernel holds back what the file has dirty, and dropping
+	 * pages may wait for that.
 	 */
-	if (set & FUSE_SET_ATTR_SIZE)
-		stray_drop(fs, tree_slice(fs->tree, inode));
+	if ((set & FUSE_SET_ATTR_SIZE) && tree_slice(fs->tree, inode)->alias)
+		stray_drop(fs, inode);
 }
 
 /* Room for growing slices is what the file system of their image has left. */

@@ -32,8 +32,8 @@ static int fill_entry(struct fs *fs, fuse_ino_t inode, struct fuse_entry_param *
 	return attributes_get(fs, inode, &ret->attr, &ret->attr_timeout);
 }
 
-/* File handles of NFS and open_by_handle_at(2) outlive mounts, and may come from anywhere; they reach
- * us as look-ups in a node that they name.
+/* File handles of NFS and open_by_handle_at(2) outlive mounts, and may come from anywhere; they
+ * reach us as look-ups in a node that they name.
  */
 static bool is_node(const struct fs *fs, fuse_ino_t inode)
 {
@@ -114,8 +114,8 @@ static size_t add_entry(fuse_req_t request, char *buf, size_t left, const char *
 
 	if (!plus)
 		return fuse_add_direntry(request, buf, left, name, &attributes, next);
-	/* Without a node the kernel looks the name up by itself: for "." and ".." it never does, and
-	 * for an entry whose image fails the error belongs there, not to the listing.
+	/* Without a node the kernel looks the name up by itself: for "." and ".." it never does,
+	 * and for an entry whose image fails the error belongs there, not to the listing.
 	 */
 	if (next <= OFFSET_ENTRIES || !answers_promptly(fs, inode) ||
 	    fill_entry(fs, inode, &entry) < 0)

@@ -245,20 +245,6 @@ static void read_by_copy(fuse_req_t request, const struct slice *slice, size_t s
 	count_reply(fuse_reply_buf(request, buf, got));
 }
 
-/* The kernel is about to cache pages through a direct handle: for aliases stray.c sees to them, for
- * others the next cached open.
- */
-static int expect_pages(struct fs *fs, const struct slice *slice, uint32_t node)
-{
-	if (slice->alias)
-		return stray_note(fs, node);
-	pthread_mutex_lock(&fs->states_lock);
-	fs->states[node].filled = true;
-	fs->states[node].generation = 0;
-	pthread_mutex_unlock(&fs->states_lock);
-	return 0;
-}
-
 void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	     struct fuse_file_info *info)
 {
@@ -274,15 +260,16 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	}
 	stats_add(reads, 1);
 	if (handle->direct && !partial) {
-		result = expect_pages(request_fs(request), slice, inode);
+		result = stray_note(request_fs(request), inode);
 		if (result < 0) {
 			reply_status(request, result);
 			return;
 		}
 	}
-	/* The kernel takes a short answer to a read of its page cache for the end of the file; it asks
-	 * again page by page after an error. A direct reader gets what there is, and the error next.
-	 * Pages of a private mapping are read through direct handles, too: those reads have no owner.
+	/* The kernel takes a short answer to a read of its page cache for the end of the file; it
+	 * asks again page by page after an error. A direct reader gets what there is, and the error
+	 * next. Pages of a private mapping are read through direct handles, too: those reads have
+	 * no owner.
 	 */
 	result = slice_read_map(slice, offset, size, partial, &ranges);
 	if (result == -E2BIG) {
@@ -367,8 +354,8 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	stats_add(write_bytes, written);
 	if (written > 0) {
 		attributes_touch(fs, inode);
-		if (!info->writepage)
-			stray_drop(fs, slice);
+		if (handle->direct && !info->writepage)
+			stray_drop(fs, inode);
 	}
 	/* Past the page cache the kernel sends no FSYNC for these flags. */
 	if (result == 0 && handle->direct && handle->sync)
@@ -420,7 +407,8 @@ void on_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, 
 	struct handle *handle = handle_of(request, info);
 	int result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
 
-	stray_drop(request_fs(request), slice);
+	if (slice && handle->direct)
+		stray_drop(request_fs(request), inode);
 	if (result == 0)
 		attributes_touch(request_fs(request), inode);
 	if (result == 0 && handle->sync)
@@ -444,7 +432,8 @@ void on_copy_file_range(fuse_req_t request, fuse_ino_t source, off_t source_offs
 		result = slice_copy(from, source_offset, to, target_offset, size, &copied);
 	if (copied > 0) {
 		attributes_touch(request_fs(request), target);
-		stray_drop(request_fs(request), to);
+		if (handle->direct)
+			stray_drop(request_fs(request), target);
 	}
 	/* These two requests carry no flags, and no FSYNC follows them. */
 	if (result == 0 && handle->sync)

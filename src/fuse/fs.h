@@ -174,13 +174,13 @@ int drop_start_locked(struct waiting_open *waiting);
 void drops_stop(struct fs *fs);
 
 /* stray.c */
-/* Before a read of node, an alias, for the kernel's page cache. 0 or -ENOMEM. */
+/* Before a read through a direct handle for the kernel's page cache. 0 or -ENOMEM. */
 int stray_note(struct fs *fs, uint32_t node);
-/* After a change of the slice's bytes, and before the answer: returns when the kernel has dropped
- * the pages of aliases that were noted before and share an image with it. Not for changes that come
- * from the page cache: what drops pages waits for those.
+/* After a change of the node's bytes through a direct handle, and before the answer: returns when
+ * the kernel has dropped what was noted before and is old now. Not for changes that come from the
+ * page cache: what drops pages waits for those.
  */
-void stray_drop(struct fs *fs, const struct slice *slice);
+void stray_drop(struct fs *fs, uint32_t node);
 
 /* file.c */
 void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);

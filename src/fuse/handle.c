@@ -103,8 +103,8 @@ bool handles_just_opened(struct handles *handles, uint32_t node, pid_t thread)
 	pthread_mutex_lock(&handles->lock);
 	used = handles->used;
 	pthread_mutex_unlock(&handles->lock);
-	/* The slot looked for was filled by the thread that waits for the answer to this, so it does
-	 * not move; whatever happens to the others, they do not match.
+	/* The slot looked for was filled by the thread that waits for the answer to this, so it
+	 * does not move; whatever happens to the others, they do not match.
 	 */
 	for (uint32_t i = 0; i < used && !found; i++)
 		found = atomic_load(&handles->slots[i].opener) == (uint32_t)thread + 1 &&

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Readahead requests that the kernel has under way at once, for all images: its default is 12, which
- * a few readers of a slow image use up.
+/* Readahead requests that the kernel has under way at once, for all images: its default is 12,
+ * which a few readers of a slow image use up.
  */
 #define BACKGROUND_MAX 512
 

@@ -315,7 +315,9 @@ static int run_loop(struct session *session)
 		stopper_finish(&stopper);
 	}
 	fuse_loop_cfg_destroy(config);
-	/* Positive: a signal number. ECONNABORTED: the unmount came while a request was on its way. */
+	/* Positive: a signal number. ECONNABORTED: the unmount came while a request was on its
+	 * way.
+	 */
 	return result < 0 && result != -ECONNABORTED ? result : 0;
 }
 

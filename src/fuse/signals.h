@@ -13,8 +13,8 @@
  *
  * First, while the workers still serve: sync what clients have dirtied in the kernel's page cache,
  * so that it arrives here, and detach the mount. If no file is open that has ended the session
- * already; if one is, the session is told to exit. A signal a second later, or more, skips the first
- * part; one right behind comes from senders that signal a process and its group.
+ * already; if one is, the session is told to exit. A signal a second later, or more, skips the
+ * first part; one right behind comes from senders that signal a process and its group.
  */
 struct stopper {
 	struct fuse_session *session;
@@ -28,8 +28,8 @@ struct stopper {
 	atomic_bool finished;
 };
 
-/* Whether the session's mount still exists, attached or not. Once it does not, its device number can
- * be another mount's.
+/* Whether the session's mount still exists, attached or not. Once it does not, its device number
+ * can be another mount's.
  */
 bool connection_alive(struct fuse_session *session);
 

@@ -2,9 +2,10 @@
 /* Pages that the kernel caches of slices that are meant to be uncached.
  *
  * A direct handle reads and writes past the page cache. But sendfile(2), splice(2) and private
- * mappings go through it even so, and leave their pages there, which no write through another alias
- * renews. So the nodes that such reads come for are noted, and a write to an alias is answered when
- * the pages of those that share an image with it are gone:
+ * mappings go through it even so, and leave their pages there, which no direct write renews:
+ * neither one to the same slice (Linux before 6.6 leaves such pages alone, later ones drop them
+ * only before the write) nor one through another alias. So the nodes that such reads come for are
+ * noted, and a direct write is answered when those pages are gone that it may have made old:
  *
  *     READ for the page cache    noted, before a byte is read
  *     WRITE                      bytes into the image; what was noted dropped; answer
@@ -27,21 +28,48 @@
 #include <string.h>
 #include <syslog.h>
 
-int stray_note(struct fs *fs, uint32_t node)
+static int note_locked(struct fs *fs, uint32_t node)
 {
 	struct node_state *state = &fs->states[node];
-	int result = 0;
+	int result = state->stray == STRAY_NONE ? vec_push(&fs->strays, node) : 0;
 
-	pthread_mutex_lock(&fs->states_lock);
-	if (state->stray == STRAY_NONE)
-		result = vec_push(&fs->strays, node);
 	if (result == 0 && (state->stray == STRAY_NONE || state->stray == STRAY_DROPPING)) {
 		state->stray = state->stray == STRAY_NONE ? STRAY_NOTED : STRAY_NOTED_AGAIN;
 		state->stray_number = ++fs->stray_notes;
 		atomic_store(&fs->has_strays, true);
 	}
+	return result;
+}
+
+int stray_note(struct fs *fs, uint32_t node)
+{
+	struct node_state *state = &fs->states[node];
+	bool alias = tree_slice(fs->tree, node)->alias;
+	int result = 0;
+
+	pthread_mutex_lock(&fs->states_lock);
+	/* Else nobody writes past them: then only the next cached open must drop them. */
+	if (alias || state->direct > 0)
+		result = note_locked(fs, node);
+	if (!alias) {
+		state->filled = true;
+		state->generation = 0;
+	}
 	pthread_mutex_unlock(&fs->states_lock);
 	return result;
+}
+
+/* Whether a direct write to one node can make the other's pages old. Never those of a file with
+ * cached handles, which must not be dropped: while a file has a direct writer it has none, and
+ * aliases never do.
+ */
+static bool concerns(const struct fs *fs, uint32_t written, uint32_t noted)
+{
+	const struct slice *slice = tree_slice(fs->tree, written);
+	const struct slice *other = tree_slice(fs->tree, noted);
+
+	return written == noted ||
+	       (slice->alias && other->alias && slice_shares_image(slice, other));
 }
 
 /* What one thread drops. */
@@ -60,11 +88,11 @@ static void *drop(void *context)
 	return NULL;
 }
 
-/* What was noted up to number and shares an image with the slice. *ret_others: somebody else is at
+/* What was noted up to number and concerns a write to the node. *ret_others: somebody else is at
  * it. 0 or -ENOMEM.
  */
-static int collect_locked(struct fs *fs, const struct slice *slice, uint64_t number,
-			  struct batch *batch, bool *ret_others)
+static int collect_locked(struct fs *fs, uint32_t written, uint64_t number, struct batch *batch,
+			  bool *ret_others)
 {
 	batch->nodes.count = 0;
 	*ret_others = false;
@@ -74,7 +102,7 @@ static int collect_locked(struct fs *fs, const struct slice *slice, uint64_t num
 		uint32_t node = fs->strays.data[i];
 		struct node_state *state = &fs->states[node];
 
-		if (!slice_shares_image(slice, tree_slice(fs->tree, node)))
+		if (!concerns(fs, written, node))
 			continue;
 		if (state->stray != STRAY_NOTED) {
 			*ret_others = true;
@@ -123,14 +151,12 @@ static int drop_batch_locked(struct batch *batch)
 	return -result;
 }
 
-void stray_drop(struct fs *fs, const struct slice *slice)
+void stray_drop(struct fs *fs, uint32_t node)
 {
 	struct batch batch = { .fs = fs };
 	uint64_t number;
 	bool others;
 
-	if (!slice || !slice->alias)
-		return;
 	/* The bytes are in the image before the look at what was noted. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!atomic_load(&fs->has_strays))
@@ -138,7 +164,7 @@ void stray_drop(struct fs *fs, const struct slice *slice)
 	pthread_mutex_lock(&fs->states_lock);
 	number = fs->stray_notes;
 	/* When stopping, no pages are worth a wait for a worker that may be gone. */
-	while (!fs->stopping && collect_locked(fs, slice, number, &batch, &others) == 0) {
+	while (!fs->stopping && collect_locked(fs, node, number, &batch, &others) == 0) {
 		if (batch.nodes.count == 0 && !others)
 			break;
 		if (batch.nodes.count == 0)

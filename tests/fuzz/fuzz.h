@@ -17,8 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define check(condition) ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 _Noreturn void check_failed(const char *condition, const char *file, int line);
 
-/* What every reader promises of its messages: there are some exactly when it has failed, and each is
- * one printable line.
+/* What every reader promises of its messages: there are some exactly when it has failed, and each
+ * is one printable line.
  */
 void check_messages(int result, const struct error *error);
 

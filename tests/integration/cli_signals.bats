@@ -86,28 +86,6 @@ filled() {
 	cd /
 }
 
-# A client that has stored BYTE all over FILE through a shared mapping, has told nobody, and keeps
-# the mapping until its input ends.
-dirty_mapping() {
-	local answer
-
-	coproc CLIENT {
-		exec /usr/bin/python3 -c '
-import mmap, os, sys
-fd = os.open(sys.argv[1], os.O_RDWR)
-mapping = mmap.mmap(fd, 0)
-mapping[:] = sys.argv[2].encode() * len(mapping)
-print("stored", flush=True)
-sys.stdin.read()
-os._exit(0)' "$1" "$2" 3>&- 4>&-
-	}
-	helper_pids+=("$CLIENT_PID")
-	client=$CLIENT_PID
-	client_input=${CLIENT[1]}
-	read -r -t 20 -u "${CLIENT[0]}" answer
-	assert_equal "$answer" stored
-}
-
 @test "with pages that a client has dirtied through its own mapping" {
 	for signal in $signals; do
 		serve

@@ -156,6 +156,23 @@ setup() {
 	END
 }
 
+@test "sendfile of a file that is written past the page cache sees each write" {
+	mount_slices "$temp/disk" 'a=@4097+1M'
+
+	/usr/bin/python3 - "$mnt/a" <<-'END'
+		import os, sys
+		writer = os.open(sys.argv[1], os.O_WRONLY)
+		reader = os.open(sys.argv[1], os.O_RDONLY)
+		received, sent = os.pipe()
+		for turn in range(300):
+		    at = turn % 20 * 5000
+		    data = b"turn %4d" % turn
+		    assert os.pwrite(writer, data, at) == len(data)
+		    assert os.sendfile(sent, reader, at, len(data)) == len(data)
+		    assert os.read(received, 100) == data, turn
+	END
+}
+
 @test "writers and senders of aliases at once" {
 	mount_slices "$temp/disk" 'a=@0+1M' 'b=@512K+1M'
 

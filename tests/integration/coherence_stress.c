@@ -21,10 +21,11 @@
  *     l             loads from a shared mapping
  *     s             loads from and stores to one
  *
- * Files are opened and closed all the time, in turns: of every two, one allows all ways, and the other
- * a few, so that now and then nobody writes past the cache. The first FILE gets all records' first version, so it must
- * show the whole image. A shared mapping that is refused with ENODEV, as long as somebody
- * writes past the cache, is tried again later; but each way must have worked in the end.
+ * Files are opened and closed all the time, in turns: of every two, one allows all ways, and the
+ * other a few, so that now and then nobody writes past the cache. The first FILE gets all records'
+ * first version, so it must show the whole image. A shared mapping that is refused with ENODEV, as
+ * long as somebody writes past the cache, is tried again later; but each way must have worked in
+ * the end.
  *
  * Exits 1 with what was wrong, or who hangs.
  */
@@ -103,9 +104,13 @@ static uint64_t pick(struct process *process, uint64_t below)
 	return (process->random >> 8) % below;
 }
 
-/* --- operations -------------------------------------------------------------------------------- */
+/* --- operations
+ * --------------------------------------------------------------------------------
+ */
 
-/* A run of records that lie in the extent, 1 or as many as 256 KiB have. False when there is none. */
+/* A run of records that lie in the extent, 1 or as many as 256 KiB have. False when there is
+ * none.
+ */
 static bool pick_run(struct process *process, const struct extent *extent, size_t *ret_first,
 		     size_t *ret_count)
 {
@@ -282,7 +287,9 @@ static void resizer_run(size_t number)
 	}
 }
 
-/* --- all of it --------------------------------------------------------------------------------- */
+/* --- all of it
+ * ---------------------------------------------------------------------------------
+ */
 
 /* Version 0, through the first file, whatever its ways are. */
 static void records_write(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the parts of coherence_stress share: the records of the image, with how far the writing of each
- * has come (coherence_stress_records.c), and the files that show them (coherence_stress_files.c).
+ * What the parts of coherence_stress share: the records of the image, with how far the writing of
+ * each has come (coherence_stress_records.c), and the files that show them
+ * (coherence_stress_files.c).
  */
 #ifndef COHERENCE_STRESS_H
 #define COHERENCE_STRESS_H
@@ -18,7 +19,9 @@
 /* Ends this process, and soon all the others. */
 __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...);
 
-/* --- records ------------------------------------------------------------------------------------ */
+/* --- records
+ * ------------------------------------------------------------------------------------
+ */
 
 /* The image holds records from its first byte on, of one size, without gaps. */
 struct records;
@@ -43,8 +46,8 @@ void write_end(struct records *records, size_t first, size_t count);
 /* A read of a run of records. Bounds are count numbers; data is what was read in between. */
 void read_begin(const struct records *records, size_t first, size_t count, uint32_t *bounds);
 
-/* Every byte must be of a version whose write had not been overtaken by one that returned before the
- * read began, and had begun before the read ended. True if so; *strict counts the records
+/* Every byte must be of a version whose write had not been overtaken by one that returned before
+ * the read began, and had begun before the read ended. True if so; *strict counts the records
  * that could have but one version. Else *ret_record is the first wrong one.
  */
 bool read_check(const struct records *records, size_t first, size_t count, const uint32_t *bounds,
@@ -53,7 +56,9 @@ bool read_check(const struct records *records, size_t first, size_t count, const
 /* For messages: what of which version the wrong record holds. */
 void read_explain(const struct records *records, size_t record, uint32_t bound, const void *data);
 
-/* --- files -------------------------------------------------------------------------------------- */
+/* --- files
+ * --------------------------------------------------------------------------------------
+ */
 
 #define EXTENTS_MAX 16
 #define WAYS 9

@@ -34,7 +34,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- the mapping ------------------------------------------------------------------------------- */
+/* --- the mapping
+ * -------------------------------------------------------------------------------
+ */
 
 static void map_drop(struct exerciser *ex)
 {
@@ -74,7 +76,9 @@ static void map_settle(struct exerciser *ex)
 		die_errno(ex, "sync_file_range");
 }
 
-/* --- operations -------------------------------------------------------------------------------- */
+/* --- operations
+ * --------------------------------------------------------------------------------
+ */
 
 static void op_read(struct exerciser *ex)
 {
@@ -401,7 +405,9 @@ static void operation_run(struct exerciser *ex)
 	operations[i].run(ex);
 }
 
-/* --- beginning and end ------------------------------------------------------------------------- */
+/* --- beginning and end
+ * -------------------------------------------------------------------------
+ */
 
 static void model_load(struct exerciser *ex)
 {

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- reporting --------------------------------------------------------------------------------- */
+/* --- reporting
+ * ---------------------------------------------------------------------------------
+ */
 
 void note(struct exerciser *ex, const char *format, ...)
 {
@@ -65,7 +67,9 @@ void compare(struct exerciser *ex, struct range range, const uint8_t *data)
 	    ex->model[range.offset + first], ex->writer[range.offset + first]);
 }
 
-/* --- chance ------------------------------------------------------------------------------------ */
+/* --- chance
+ * ------------------------------------------------------------------------------------
+ */
 
 static uint64_t random_next(struct exerciser *ex) /* splitmix64 */
 {
@@ -148,7 +152,9 @@ void random_fill(struct exerciser *ex, size_t length)
 	}
 }
 
-/* --- the model --------------------------------------------------------------------------------- */
+/* --- the model
+ * ---------------------------------------------------------------------------------
+ */
 
 static void model_mark(struct exerciser *ex, struct range range)
 {

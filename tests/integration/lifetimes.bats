@@ -177,32 +177,10 @@ both() {
 	assert_equal "$(stat -c %s "$temp/disk")" $((614400 + 300000))
 }
 
-# A client with a dirty mapping of FILE and no descriptor; $client ends when $client_input is closed.
-map_dirty() {
-	local answer
-
-	coproc CLIENT {
-		exec /usr/bin/python3 -c '
-import mmap, os, sys
-fd = os.open(sys.argv[1], os.O_RDWR)
-mapping = mmap.mmap(fd, 0)
-os.close(fd)
-mapping[:] = sys.argv[2].encode() * len(mapping)
-print("stored", flush=True)
-sys.stdin.read()
-os._exit(0)' "$1" "$2" 3>&- 4>&-
-	}
-	helper_pids+=("$CLIENT_PID")
-	client=$CLIENT_PID
-	client_input=${CLIENT[1]}
-	read -r -t 20 -u "${CLIENT[0]}" answer
-	assert_equal "$answer" stored
-}
-
 @test "a lazy unmount with dirty pages of a mapping: they arrive when the client ends" {
 	serve
 	pid=$(daemon_process "$mnt")
-	map_dirty "$mnt/a" m
+	dirty_mapping "$mnt/a" m close
 	fusermount3 -u -z "$mnt"
 	refute is_ended "$pid"
 	exec {client_input}>&-
@@ -244,7 +222,7 @@ os._exit(0)' "$1" "$2" 3>&- 4>&-
 @test "a second signal leaves while a client keeps its pages dirty" {
 	expected_log=('unmounting |second signal')
 	serve
-	map_dirty "$mnt/a" t
+	dirty_mapping "$mnt/a" t close
 	pid=$(daemon_process "$mnt")
 	kill -TERM "$pid"
 	for _ in {1..200}; do
@@ -264,7 +242,7 @@ os._exit(0)' "$1" "$2" 3>&- 4>&-
 
 	for signal in TERM INT HUP; do
 		serve
-		map_dirty "$mnt/tail" "${signal:0:1}"
+		dirty_mapping "$mnt/tail" "${signal:0:1}" close
 		pids=()
 		: >"$temp/written"
 		for _ in 1 2; do

@@ -174,3 +174,22 @@ assert_image() {
 	run_errno EIO -f wronly,append write "$mnt/late" 0 100
 	assert_equal "$(stat -c %s "$temp/disk")" $((100 * 1024))
 }
+
+# The tail is all there, whatever has become of what lies before it.
+@test "an append with O_SYNC succeeds though an extent before the tail is lost" {
+	unmount
+	make_image "$temp/disk" 10000
+	make_image "$temp/two" 10000
+	cat >"$temp/table" <<-END
+		image  two   two   rw
+		image  disk  disk  rw
+		slice  tail  two   0     8K  rw,resize
+		extent       disk  5000  -
+	END
+	mount_table "$temp/table"
+	truncate -s 100 "$temp/two"
+
+	call -f wronly,append,sync write "$mnt/tail" 0 10 a
+	assert_equal "$(tail -c 10 "$temp/disk")" aaaaaaaaaa
+	assert_equal "$(stat -c %s "$temp/disk")" 10010
+}

@@ -8,29 +8,6 @@ source "$BATS_TEST_DIRNAME/../lib/common.bash"
 # shellcheck source-path=SCRIPTDIR source=../lib/nbd.bash
 source "$BATS_TEST_DIRNAME/../lib/nbd.bash"
 
-PATH=$PATH:/usr/sbin:/sbin
-
-setup() {
-	nbd_setup
-	loop=
-	mkdir "$temp/fs"
-}
-
-teardown() {
-	local result=0
-
-	if [ -v "daemon_pid[$mnt]" ] && ! unmount; then
-		force_unmount "$mnt"
-		result=1
-	fi
-	if mountpoint -q "$temp/fs"; then
-		umount "$temp/fs" || result=1
-	fi
-	[ -z "$loop" ] || losetup -d "$loop" || result=1
-	nbd_teardown || result=1
-	return "$result"
-}
-
 # written_between LOW HIGH: the disk's log has writes since the mark, all of them between, and then a
 # flush.
 written_between() {
@@ -80,8 +57,7 @@ dirty_pages() {
 on_filesystem() {
 	make_sparse "$temp/disk" 400M
 	"$@" "$temp/disk" >/dev/null
-	loop=$(losetup --find --show "$temp/disk")
-	mount "$loop" "$temp/fs"
+	nbd_attach "$temp/disk"
 	for kind in sparse written; do
 		make_sparse "$temp/fs/image" 16M
 		[ $kind = sparse ] || make_image "$temp/fs/image" 16M

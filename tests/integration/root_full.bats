@@ -21,6 +21,9 @@ teardown() {
 	local result=0
 
 	common_teardown || result=1
+	if mountpoint -q "$fs/merged"; then
+		umount "$fs/merged" || result=1
+	fi
 	if mountpoint -q "$fs"; then
 		umount "$fs" || result=1
 	fi
@@ -32,15 +35,21 @@ teardown() {
 
 # --- file systems --------------------------------------------------------------------------------
 
-# on ext4|xfs|btrfs|quota|tmpfs: makes it, fills it up, and mounts a sparse image that it holds
+# on ext4|xfs|btrfs|quota|tmpfs|overlay: makes it, fills it up, and mounts a sparse image that it holds
 on() {
 	folder=$fs
 	case $1 in
 	ext4) make_fs 40M mkfs.ext4 -q -F -m 0 ;;
 	xfs) make_fs 320M mkfs.xfs -q ;;
 	btrfs | quota) make_fs 128M mkfs.btrfs -q ;;
-	tmpfs) mount -t tmpfs -o size=40M none "$fs" ;;
+	tmpfs | overlay) mount -t tmpfs -o size=40M none "$fs" ;;
 	esac
+	if [ "$1" = overlay ]; then
+		folder=$fs/merged
+		mkdir "$fs/lower" "$fs/upper" "$fs/work" "$folder"
+		mount -t overlay -o "lowerdir=$fs/lower,upperdir=$fs/upper,workdir=$fs/work" none \
+			"$folder"
+	fi
 	# Of the quotas that Linux has, those of btrfs need no other option of the kernel, and bite root.
 	if [ "$1" = quota ]; then
 		errno=EDQUOT
@@ -458,6 +467,13 @@ holes_are_copied() {
 
 @test "tmpfs: reading holes takes no memory" {
 	on tmpfs
+	make_room
+	holes_read_as_zeros
+	holes_are_copied
+}
+
+@test "overlayfs above tmpfs: reading holes takes no memory" {
+	on overlay
 	make_room
 	holes_read_as_zeros
 	holes_are_copied

@@ -9,18 +9,14 @@ source "$BATS_TEST_DIRNAME/../lib/common.bash"
 # shellcheck source-path=SCRIPTDIR source=../lib/nbd.bash
 source "$BATS_TEST_DIRNAME/../lib/nbd.bash"
 
-PATH=$PATH:/usr/sbin:/sbin
-
 setup() {
 	nbd_setup
 	nbd_serve disk 64M
 	mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$temp/disk.nbd/disk"
-	mkdir "$temp/fs"
-	loop=
 	attach
 	make_image "$temp/fs/bad" 8M
 	make_image "$temp/good.raw" 64K
-	detach # with all that the kernel has cached
+	nbd_detach # with all that the kernel has cached
 	attach
 	cat >"$temp/table" <<-END
 		image  bad   fs/bad    rw
@@ -34,31 +30,9 @@ setup() {
 	mount_table "$temp/table"
 }
 
-teardown() {
-	local result=0
-
-	rm -f "$temp"/*.broken
-	if [ -v "daemon_pid[$mnt]" ] && ! unmount; then
-		force_unmount "$mnt"
-		result=1
-	fi
-	detach || result=1
-	nbd_teardown || result=1
-	return "$result"
-}
-
 # The journal is left alone for as long as a test takes: it must not meet the fault.
 attach() {
-	loop=$(losetup --find --show "$temp/disk.nbd/disk")
-	mount -o noatime,commit=600 "$loop" "$temp/fs"
-}
-
-detach() {
-	if mountpoint -q "$temp/fs"; then
-		umount "$temp/fs"
-	fi
-	[ -z "$loop" ] || losetup -d "$loop"
-	loop=
+	nbd_attach "$temp/disk.nbd/disk" -o noatime,commit=600
 }
 
 python() {
@@ -117,7 +91,7 @@ failing_flushes() {
 	call write "$mnt/a" 0 100000 v
 	call fsync "$mnt/a"
 	unmount
-	detach
+	nbd_detach
 	e2fsck -f -n "$temp/disk.nbd/disk"
 }
 

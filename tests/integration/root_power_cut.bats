@@ -8,53 +8,20 @@ source "$BATS_TEST_DIRNAME/../lib/common.bash"
 # shellcheck source-path=SCRIPTDIR source=../lib/nbd.bash
 source "$BATS_TEST_DIRNAME/../lib/nbd.bash"
 
-PATH=$PATH:/usr/sbin:/sbin
-
-setup() {
-	nbd_setup
-	loop=
-	mkdir "$temp/fs"
-}
-
-teardown() {
-	local result=0
-
-	if [ -v "daemon_pid[$mnt]" ] && ! unmount; then
-		force_unmount "$mnt"
-		result=1
-	fi
-	detach || result=1
-	nbd_teardown || result=1
-	return "$result"
-}
-
-attach() {
-	loop=$(losetup --find --show "$1")
-	mount "$loop" "$temp/fs"
-}
-
-detach() {
-	if mountpoint -q "$temp/fs"; then
-		umount "$temp/fs"
-	fi
-	[ -z "$loop" ] || losetup -d "$loop"
-	loop=
-}
-
 @test "power cuts below ext4" {
 	make_sparse "$temp/disk.raw" 16M
 	mkfs.ext4 -q -F "$temp/disk.raw"
-	attach "$temp/disk.raw"
+	nbd_attach "$temp/disk.raw"
 	make_image "$temp/image" 1M
 	# A hole where c and d overlap: blocks that are yet to be allocated.
 	dd if=/dev/zero of="$temp/image" bs=4096 seek=130 count=10 conv=notrunc status=none
 	cp --sparse=always "$temp/image" "$temp/fs/image"
-	detach
+	nbd_detach
 	snapshot "$temp/disk.raw"
 	: >"$temp/journal"
 	nbd_start disk python "$checkout/tests/lib/recorder.py" disk="$temp/disk.raw" \
 		journal="$temp/journal"
-	attach "$temp/disk.nbd/disk"
+	nbd_attach "$temp/disk.nbd/disk"
 	mount_slices "$temp/fs/image" a=@12345+100003 b=@300001+100003 c=@500001+100003 \
 		d=@550000+20000 e=@700001+60000
 	cd "$temp"

@@ -16,9 +16,9 @@
  *
  * Every byte that comes is compared with the pattern, and the size of IMAGE is looked at all the
  * time: nobody but us may change it. EIO, or less than asked for, is an answer only where some of
- * the range could have been lost while the call ran. Each WORKER prints a line of what it has met; a
- * wrong answer goes to standard error and makes the exit status 1, and so does a WORKER that met no
- * success or no EIO.
+ * the range could have been lost while the call ran. Each WORKER prints a line of what it has met;
+ * a wrong answer goes to standard error and makes the exit status 1, and so does a WORKER that met
+ * no success or no EIO.
  */
 #include "shrinker.h"
 

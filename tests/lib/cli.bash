@@ -23,6 +23,7 @@
 #   kill_daemon MOUNTPOINT        its end by SIGKILL; the mount is then the test's to remove
 #   daemon_of MOUNTPOINT          its process
 #   forget MOUNTPOINT             it has ended in another way, that the test has looked at
+#   dirty_mapping FILE BYTE       a client with stores that nobody has synced
 #   is_ended PID                  the process is gone, or but a zombie
 #   make_read_only FILE           even for root
 #   untouched FOLDER              nothing in there may have changed by the end of the test
@@ -401,4 +402,28 @@ apart() {
 		mount --bind "$1/fuse" /dev/fuse
 		shift
 		exec "$@"' apart "$temp/dev.$RANDOM" "$@" 3>&- 4>&-
+}
+
+# dirty_mapping FILE BYTE [close]: a client that has stored BYTE all over FILE through a shared mapping,
+# has told nobody, and keeps the mapping until $client_input is closed; with close not the descriptor.
+dirty_mapping() {
+	local answer
+
+	coproc CLIENT {
+		exec /usr/bin/python3 -c '
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+mapping = mmap.mmap(fd, 0)
+if sys.argv[3:]:
+    os.closerange(3, 256)  # and the copy that the mapping keeps
+mapping[:] = sys.argv[2].encode() * len(mapping)
+print("stored", flush=True)
+sys.stdin.read()
+os._exit(0)' "$@" 3>&- 4>&-
+	}
+	helper_pids+=("$CLIENT_PID")
+	client=$CLIENT_PID
+	client_input=${CLIENT[1]}
+	read -r -t 20 -u "${CLIENT[0]}" answer
+	assert_equal "$answer" stored
 }

@@ -18,6 +18,9 @@
 #   nbd_pause NAME                       requests are not answered, for a minute at most ...
 #   nbd_resume NAME                      ... until here
 #   nbd_forget NAME                      drops what the kernel has cached of the image
+#   nbd_attach FILE [OPTION...]          as root: a loop device, $loop, over the file, and its file
+#                                        system mounted at $temp/fs, with mount's options
+#   nbd_detach                           takes both away; teardown does, too
 #   nbd_log NAME                         the writes and flushes that were done, in order, one a line:
 #                                        "write OFFSET END" or "flush", bytes in decimal
 #
@@ -27,6 +30,8 @@
 
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # the variables are those of common.bash
+
+PATH=$PATH:/usr/sbin:/sbin
 
 setup() {
 	nbd_setup
@@ -40,6 +45,7 @@ nbd_setup() {
 	common_setup
 	declare -gA nbd_pid=()
 	declare -gA nbd_watchdog=()
+	loop=
 }
 
 nbd_teardown() {
@@ -51,6 +57,7 @@ nbd_teardown() {
 	done
 	MMAPFS_TEST_TMP= # the folder goes after the images in it
 	common_teardown || result=1
+	nbd_detach || result=1
 	for name in "${!nbd_pid[@]}"; do
 		nbd_stop "$name" || result=1
 	done
@@ -117,6 +124,20 @@ nbd_resume() {
 	fi
 	unset "nbd_watchdog[$1]"
 	nbd_tell "$1" r R 0
+}
+
+nbd_attach() {
+	loop=$(losetup --find --show "$1")
+	mkdir -p "$temp/fs"
+	mount "${@:2}" "$loop" "$temp/fs"
+}
+
+nbd_detach() {
+	if mountpoint -q "$temp/fs"; then
+		umount "$temp/fs" || return
+	fi
+	[ -z "$loop" ] || losetup -d "$loop" || return
+	loop=
 }
 
 # nbd_tell NAME COMMAND ANSWER DELAY

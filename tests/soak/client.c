@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One client: random calls on its own slices, and looks at those of others, until it is told to stop
- * or killed.
+ * One client: random calls on its own slices, and looks at those of others, until it is told to
+ * stop or killed.
  */
 #include "client.h"
 
@@ -19,7 +19,9 @@ int own_count;
 
 static uint8_t buf[LENGTH_MAX];
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading
+ * ------------------------------------------------------------------------------------
+ */
 
 /* *ret_size bytes of buf were read, 0 after an error that is allowed. */
 static size_t read_once(struct hand *hand, uint64_t offset, size_t want, bool load)
@@ -109,7 +111,9 @@ static void op_load(void)
 		read_and_check(slice, O_RDONLY, true, KIND_LOAD);
 }
 
-/* --- other calls -------------------------------------------------------------------------------- */
+/* --- other calls
+ * --------------------------------------------------------------------------------
+ */
 
 static void op_sync(void)
 {
@@ -218,7 +222,9 @@ static void op_grow(void)
 		growing_step(self);
 }
 
-/* --- all of it ---------------------------------------------------------------------------------- */
+/* --- all of it
+ * ----------------------------------------------------------------------------------
+ */
 
 static const struct {
 	void (*run)(void);

@@ -7,14 +7,18 @@
 
 #include "soak.h"
 
-/* --- client.c ----------------------------------------------------------------------------------- */
+/* --- client.c
+ * -----------------------------------------------------------------------------------
+ */
 
 extern int self;
 extern struct client *me;
 extern struct slice *own[SLICES]; /* written by this client */
 extern int own_count;
 
-/* --- hands.c: open files ------------------------------------------------------------------------ */
+/* --- hands.c: open files
+ * ------------------------------------------------------------------------
+ */
 
 struct hand {
 	const struct slice *slice; /* NULL: free */
@@ -39,7 +43,9 @@ bool hand_map(struct hand *hand);
 /* memcpy; false after a SIGBUS. */
 bool copy_guarded(uint8_t *target, const uint8_t *source, size_t length);
 
-/* --- judge.c: choosing and judging -------------------------------------------------------------- */
+/* --- judge.c: choosing and judging
+ * --------------------------------------------------------------
+ */
 
 /* Some slices are met more often, so that clients meet there. */
 struct slice *some_own(void);
@@ -70,7 +76,9 @@ void refute_lost(const struct slice *slice, uint64_t offset, size_t length, uint
  */
 void redo(void);
 
-/* --- write.c: operations that change bytes ------------------------------------------------------ */
+/* --- write.c: operations that change bytes
+ * ------------------------------------------------------
+ */
 
 void op_write(void);
 void op_write_only(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What happens to the images, the daemon and the clients, one thing at a time. Each window of trouble
- * is announced before it begins, and ends before it is said to be over:
+ * What happens to the images, the daemon and the clients, one thing at a time. Each window of
+ * trouble is announced before it begins, and ends before it is said to be over:
  *
  *     CALM -> BEGINNING   then the fault
  *     BEGINNING -> STEADY when no call is under way that began before the fault
@@ -10,8 +10,8 @@
  *
  * A cut image is mended by appending the model's bytes in order. That is exact without stopping the
  * clients: what was under way at a cut is in the model before STEADY (or waits for the end of the
- * window, as what has failed before STEADY does), no write to lost bytes succeeds in STEADY, and in ENDING one succeeds only behind the
- * appended bytes.
+ * window, as what has failed before STEADY does), no write to lost bytes succeeds in STEADY, and in
+ * ENDING one succeeds only behind the appended bytes.
  */
 #include "soak.h"
 
@@ -32,7 +32,9 @@ static struct {
 } * gaps; /* bytes that no slice has */
 static size_t gap_count;
 
-/* --- clients ------------------------------------------------------------------------------------ */
+/* --- clients
+ * ------------------------------------------------------------------------------------
+ */
 
 void client_start(struct faults *faults, int number)
 {
@@ -121,7 +123,9 @@ static void stop_daemon(struct faults *faults)
 	faults->stops++;
 }
 
-/* --- windows ------------------------------------------------------------------------------------ */
+/* --- windows
+ * ------------------------------------------------------------------------------------
+ */
 
 static void window_begin(enum trouble trouble, uint64_t lost_from)
 {
@@ -268,7 +272,9 @@ static void full(struct faults *faults)
 	shared->moment++;
 }
 
-/* --- outsiders ---------------------------------------------------------------------------------- */
+/* --- outsiders
+ * ----------------------------------------------------------------------------------
+ */
 
 /* Writes to bytes that no slice has, next to those that slices have. */
 static void stray(struct faults *faults)
@@ -385,7 +391,9 @@ void fault_inject(struct faults *faults)
 	deck[i].inject(faults);
 }
 
-/* --- the beginning ------------------------------------------------------------------------------ */
+/* --- the beginning
+ * ------------------------------------------------------------------------------
+ */
 
 static void gap_add(int image, uint64_t offset, uint64_t end)
 {

@@ -79,7 +79,9 @@ struct hand *hand_get(const struct slice *slice, int flags)
 	return hand;
 }
 
-/* --- mappings ----------------------------------------------------------------------------------- */
+/* --- mappings
+ * -----------------------------------------------------------------------------------
+ */
 
 static sigjmp_buf bus_jump;
 
@@ -117,7 +119,9 @@ bool hand_map(struct hand *hand)
 	return false;
 }
 
-/* --- the end ------------------------------------------------------------------------------------ */
+/* --- the end
+ * ------------------------------------------------------------------------------------
+ */
 
 void slice_check_all(const struct slice *slice, int flags)
 {

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- choosing ----------------------------------------------------------------------------------- */
+/* --- choosing
+ * -----------------------------------------------------------------------------------
+ */
 
 struct slice *some_own(void)
 {
@@ -57,7 +59,9 @@ size_t clip(const struct slice *slice, uint64_t offset, size_t length)
 	return length < left ? length : left;
 }
 
-/* --- judging ------------------------------------------------------------------------------------ */
+/* --- judging
+ * ------------------------------------------------------------------------------------
+ */
 
 void count(enum kind kind, size_t length)
 {

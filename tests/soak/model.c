@@ -79,7 +79,9 @@ uint64_t image_size(int image)
 	return (uint64_t)st.st_size;
 }
 
-/* --- operations --------------------------------------------------------------------------------- */
+/* --- operations
+ * ---------------------------------------------------------------------------------
+ */
 
 uint8_t *model_begin(int client, const struct slice *slice, uint64_t offset, size_t length,
 		     enum kind kind)
@@ -180,7 +182,9 @@ void model_settle(int client, size_t length)
 	me->done++;
 }
 
-/* --- comparing ---------------------------------------------------------------------------------- */
+/* --- comparing
+ * ----------------------------------------------------------------------------------
+ */
 
 static void die_wrong(const char *what, const struct slice *slice, uint64_t offset, size_t length,
 		      size_t first, const uint8_t *data, const uint8_t *want)
@@ -288,7 +292,9 @@ void check_either(int client, const uint8_t *data, size_t length)
 				  old);
 }
 
-/* --- windows ------------------------------------------------------------------------------------ */
+/* --- windows
+ * ------------------------------------------------------------------------------------
+ */
 
 bool in_trouble(uint64_t moment)
 {

@@ -95,7 +95,9 @@ void die(const char *format, ...)
 	exit(1);
 }
 
-/* --- beginning ---------------------------------------------------------------------------------- */
+/* --- beginning
+ * ----------------------------------------------------------------------------------
+ */
 
 static void share(uint64_t seed, const char *folder, const char *three, const char *mountpoint)
 {
@@ -124,7 +126,9 @@ static void read_image(int image, uint8_t *room, uint64_t size)
 	close(fd);
 }
 
-/* --- judging ------------------------------------------------------------------------------------ */
+/* --- judging
+ * ------------------------------------------------------------------------------------
+ */
 
 static uint64_t more(uint64_t a, uint64_t b)
 {
@@ -228,7 +232,9 @@ static void check_bytes(void)
 	}
 }
 
-/* --- the summary -------------------------------------------------------------------------------- */
+/* --- the summary
+ * --------------------------------------------------------------------------------
+ */
 
 static const char *const kind_texts[] = {
 #define KIND_TEXT(name, text) text,
@@ -337,7 +343,9 @@ static void check_load(void)
 		die("no EIO in all of the cuts");
 }
 
-/* --- running ------------------------------------------------------------------------------------ */
+/* --- running
+ * ------------------------------------------------------------------------------------
+ */
 
 static void run(uint64_t seconds)
 {

@@ -25,7 +25,9 @@
 
 enum image_number { ONE, TWO, THREE, ZEROS };
 
-/* --- layout.c: what is mounted, by the seed alone ----------------------------------------------- */
+/* --- layout.c: what is mounted, by the seed alone
+ * -----------------------------------------------
+ */
 
 struct extent {
 	int image;
@@ -56,7 +58,9 @@ extern struct layout layout;
 void layout_make(uint64_t seed);
 int layout_write(const char *folder, const char *three, const char *table);
 
-/* --- what all processes share ------------------------------------------------------------------- */
+/* --- what all processes share
+ * -------------------------------------------------------------------
+ */
 
 /* What a client does, for the summary. */
 #define KINDS(X)                                                                                   \
@@ -143,14 +147,18 @@ uint64_t now_ms(void);
 /* Says what is wrong and ends the process with 1; everybody else ends, too. */
 void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-/* --- chance.c ----------------------------------------------------------------------------------- */
+/* --- chance.c
+ * -----------------------------------------------------------------------------------
+ */
 
 void chance_seed(uint64_t seed);
 uint64_t chance(uint64_t limit); /* below limit; 0 for 0 */
 bool one_in(uint64_t count);
 void chance_fill(uint8_t *buf, size_t length);
 
-/* --- model.c: the bytes that must be there ------------------------------------------------------ */
+/* --- model.c: the bytes that must be there
+ * ------------------------------------------------------
+ */
 
 struct piece {
 	int image;
@@ -164,8 +172,8 @@ bool piece_next(const struct slice *slice, uint64_t offset, uint64_t length, int
 #define for_each_piece(piece, slice, offset, length)                                               \
 	for (int i_ = 0; piece_next(slice, offset, length, &i_, &(piece));)
 
-/* To get past the mount. Nobody keeps an image open for long: while somebody does, the daemon writes in
- * another way.
+/* To get past the mount. Nobody keeps an image open for long: while somebody does, the daemon
+ * writes in another way.
  */
 int image_open(int image);
 uint64_t image_size(int image);
@@ -198,7 +206,9 @@ bool glance_check(struct glance *glance, const struct slice *slice, uint64_t off
 /* The operation of a client that was under way: each byte is old or new. */
 void check_either(int client, const uint8_t *data, size_t length);
 
-/* --- windows ------------------------------------------------------------------------------------ */
+/* --- windows
+ * ------------------------------------------------------------------------------------
+ */
 
 /* Whether the range, rounded to pages of the slice, met this trouble between two moments. */
 bool met_trouble(const struct slice *slice, uint64_t offset, size_t length, uint64_t from,
@@ -208,7 +218,9 @@ bool was_lost(const struct slice *slice, uint64_t offset, size_t length, uint64_
 	      uint64_t to);
 bool in_trouble(uint64_t moment);
 
-/* --- the processes ------------------------------------------------------------------------------ */
+/* --- the processes
+ * ------------------------------------------------------------------------------
+ */
 
 void client_run(int number, uint64_t seed) __attribute__((noreturn));
 int slice_open(const struct slice *slice, int flags);

@@ -47,7 +47,9 @@ static void write_with(int flags, enum kind kind)
 		    (uintmax_t)offset, want, put, put < 0 ? strerror(errno) : "short");
 	if (put < 0 && errno == ENOSPC)
 		check_hole(slice, offset, want, from);
-	/* What the image has of it now the next cut may take away, and a page of the kernel keep. */
+	/* What the image has of it now the next cut may take away, and a page of the kernel
+	 * keep.
+	 */
 	if (from % 4 == BEGINNING || shared->moment % 4 == BEGINNING)
 		redo();
 	else

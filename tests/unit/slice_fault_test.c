@@ -24,7 +24,8 @@ static struct {
 	bool full;      /* only room bytes are taken */
 	size_t room;
 	int error; /* errno, when full or for calls that take no bytes */
-	/* fstat(2) says so many times that the file has this size. */
+	/* After so many true answers fstat(2) says so many times that the file has this size. */
+	unsigned truths;
 	unsigned lies;
 	uint64_t lie;
 	bool blind; /* fstat(2) fails */
@@ -137,7 +138,9 @@ int __wrap_fstat64(int fd, struct stat *status)
 		errno = EIO;
 		return -1;
 	}
-	if (faults.lies > 0) {
+	if (faults.truths > 0) {
+		faults.truths--;
+	} else if (faults.lies > 0) {
 		faults.lies--;
 		status->st_size = faults.lie;
 	}
@@ -305,6 +308,68 @@ static void page_lost_during_the_read_is_an_error(void **state)
 	image_unref(image);
 }
 
+/* As if it had been cut after the look at its size, and before the kernel's own copy. */
+static void what_is_cut_while_it_is_read_is_read_again(void **state)
+{
+	const size_t page = (size_t)1 << page_shift();
+	struct image *image = fresh_image("image", 4 * page);
+	struct made made;
+
+	make(&made, false, RANGE(image, 0, 4 * page));
+	for (size_t size = 10; size <= 4 * page; size *= 7) {
+		char *buf = malloc(size);
+		size_t got = LEFT_ALONE;
+
+		assert_non_null(buf);
+		faults.truths = 1;
+		faults.lies = 2;
+		faults.lie = size - 1;
+		assert_result(slice_read(&made.slice, 0, buf, size, false, &got), -EIO);
+		assert_int_equal(faults.lies, 0);
+		faults.truths = 1;
+		faults.lies = 1;
+		assert_result(read_as_reply(&made.slice, 0, buf, size, false, &got), 0);
+		assert_int_equal(faults.lies, 0);
+		assert_int_equal(got, size);
+		free(buf);
+	}
+	image_unref(image);
+}
+
+/* Each image of a read is looked at again after its last byte, not only the last one. */
+static void every_image_of_a_read_is_looked_at_again(void **state)
+{
+	struct image *a = fresh_image("a", 1000);
+	struct image *b = fresh_image("b", 1000);
+	size_t got = LEFT_ALONE;
+	struct made made;
+	char buf[400];
+
+	make(&made, false, RANGE(a, 0, 100), RANGE(a, 500, 100), RANGE(b, 0, 200));
+	faults.truths = 1;
+	faults.lies = 2;
+	faults.lie = 550;
+	assert_result(slice_read(&made.slice, 0, buf, sizeof(buf), false, &got), -EIO);
+	assert_int_equal(faults.lies, 0);
+	image_unref(a);
+	image_unref(b);
+}
+
+static void tail_that_is_cut_between_two_looks_has_lost_nothing(void **state)
+{
+	struct image *image = fresh_image("image", 5000);
+	struct made made;
+
+	make(&made, true, RANGE(image, 0, 1000), TAIL(image, 2000));
+	faults.lies = 1;
+	faults.lie = 9000;
+	assert_result(slice_check_held(&made.slice, 0, UINT64_MAX), 0);
+	faults.lies = 1;
+	faults.lie = 999;
+	assert_result(slice_check_held(&made.slice, 0, UINT64_MAX), -EIO);
+	image_unref(image);
+}
+
 static void image_of_unknown_size_is_an_error(void **state)
 {
 	struct image *image = fresh_image("image", 10000);
@@ -436,7 +501,9 @@ static void zeroing_that_is_finished_by_writing_keeps_the_size(void **state)
 	made.slice.resize = true;
 	faults.good = 1;
 	faults.error = EOPNOTSUPP;
-	(void)slice_allocate(&made.slice, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 50000);
+	assert_result(slice_allocate(&made.slice, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				     50000),
+		      0);
 	faults.error = 0;
 	assert_int_equal(file_size("b"), 10000);
 	image_unref(a);
@@ -550,6 +617,9 @@ int main(void)
 		fault_test(fault_in_a_hot_page_gets_its_errno_from_pwrite),
 		fault_test(hot_page_lost_during_the_write_is_not_regrown),
 		fault_test(page_lost_during_the_read_is_an_error),
+		fault_test(what_is_cut_while_it_is_read_is_read_again),
+		fault_test(every_image_of_a_read_is_looked_at_again),
+		fault_test(tail_that_is_cut_between_two_looks_has_lost_nothing),
 		fault_test(image_of_unknown_size_is_an_error),
 		fault_test(append_is_repeated_when_interrupted),
 		fault_test(resize_is_repeated_when_interrupted),
