@@ -3,7 +3,8 @@
 # Which Debian packages each command needs, and the one way to get them. Sourced.
 # shellcheck disable=SC2034 # the lists are for the scripts that source this file
 
-packages_build=(gcc libc6-dev libfuse3-dev libjansson-dev libmount-dev meson pkg-config)
+packages_build=(gcc libarchive-dev libc6-dev libelf-dev libfdisk-dev libfuse3-dev libjansson-dev
+	libmount-dev libseccomp-dev meson pkg-config)
 packages_demo=("${packages_build[@]}" e2fsprogs fdisk fuse3 python3)
 packages_quick=("${packages_demo[@]}" attr bats btrfs-progs dosfstools file fio fuse2fs
 	libcmocka-dev libnbd-bin libsystemd-dev nbdkit nbdkit-plugin-python python3-seccomp

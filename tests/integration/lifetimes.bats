@@ -58,7 +58,7 @@ interrupted() {
 	status=0
 	wait "$pid" 2>/dev/null || status=$?
 	if [ "$status" -eq 0 ]; then
-		startup=$((startup * 9 / 10))
+		startup=$((startup * 9 / 10 + 1))
 	else
 		startup=$((startup * 11 / 10))
 	fi
