@@ -119,12 +119,19 @@ int verb_plan(const struct options *options)
 {
 	_cleanup_(cleanup_tree) struct tree *tree = NULL;
 	struct source source;
-	int result = check_options(options) ?: source_choose(options, options->argument_count, &source)
+	int result = check_options(options) ?: draw_check(options) ?: source_choose(options, options->argument_count, &source)
 			     ?: source_build(&source, options, true, &tree);
 
 	if (result != 0)
 		return result;
-	result = options->json ? print_json(tree) : table_write(tree, stdout);
+	if (options->human || options->map || options->svg)
+		result = draw(tree, options);
+	if (result != 0)
+		return result;
+	if (options->json)
+		result = print_json(tree);
+	else if (!options->human && !options->map && !options->svg)
+		result = table_write(tree, stdout);
 	if (result == -ENOMEM) {
 		complain("%s", strerror(-result));
 		return EXIT_FAILED;

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* Rows and columns: plan -h, and the legends of pictures. */
+#include "listing.h"
+
+#include "overflow.h"
+
+#include <limits.h>
+#include <string.h>
+
+#define NAME_WIDTH_MIN 8
+#define OTHER_WIDTH_MAX 24
+
+static const char *const headers[] = {
+	[LISTING_NAME] = "NAME",     [LISTING_SIZE] = "SIZE",   [LISTING_OFFSET] = "OFFSET",
+	[LISTING_IMAGE] = "IMAGE",   [LISTING_TYPE] = "TYPE",   [LISTING_LABEL] = "LABEL",
+	[LISTING_ACCESS] = "ACCESS", [LISTING_FLAGS] = "FLAGS",
+};
+
+bool listing_is_number(enum listing_column column)
+{
+	return column == LISTING_SIZE || column == LISTING_OFFSET;
+}
+
+const char *listing_header(enum listing_column column)
+{
+	return headers[column];
+}
+
+void listing_fill(const struct picture_slice *slice, struct listing_row *ret)
+{
+	*ret = (struct listing_row){ .text = {
+					     [LISTING_NAME] = slice->name,
+					     [LISTING_SIZE] = ret->size,
+					     [LISTING_OFFSET] = slice->no_offset ? "-"
+										 : ret->offset,
+					     [LISTING_IMAGE] = slice->image,
+					     [LISTING_TYPE] = slice->type,
+					     [LISTING_LABEL] = slice->label,
+					     [LISTING_ACCESS] = slice->writable ? "rw" : "ro",
+					     [LISTING_FLAGS] = slice->flags,
+				     } };
+	size_round(slice->size, ret->size);
+	size_round(slice->offset, ret->offset);
+}
+
+void listing_fill_gap(uint64_t start, uint64_t length, struct listing_row *ret)
+{
+	*ret = (struct listing_row){ .text = {
+					     [LISTING_NAME] = "(unallocated)",
+					     [LISTING_SIZE] = ret->size,
+					     [LISTING_OFFSET] = ret->offset,
+				     } };
+	size_round(length, ret->size);
+	size_round(start, ret->offset);
+}
+
+void listing_measure(struct listing *listing, const struct listing_row *row)
+{
+	for (int i = 0; i < LISTING_COLUMNS; i++)
+		if (row->text[i] && *row->text[i])
+			listing->widths[i] =
+				max_u64(max_u64(listing->widths[i], strlen(headers[i])),
+					text_width(row->text[i], listing->form));
+}
+
+void listing_narrow(struct listing *listing, unsigned columns)
+{
+	static const enum listing_column others[] = { LISTING_IMAGE, LISTING_TYPE, LISTING_LABEL };
+	unsigned used = 0;
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		listing->widths[others[i]] = min_u64(listing->widths[others[i]], OTHER_WIDTH_MAX);
+	for (int i = 1; i < LISTING_COLUMNS; i++)
+		used += listing->widths[i] ? listing->widths[i] + LISTING_SPACE : 0;
+	if (used + listing->widths[LISTING_NAME] > columns)
+		listing->widths[LISTING_NAME] = columns > used + NAME_WIDTH_MIN ? columns - used
+										: NAME_WIDTH_MIN;
+}
+
+void listing_print(const struct listing *listing, const struct listing_row *row, FILE *out)
+{
+	unsigned blanks = 0;
+
+	for (int i = 0; i < LISTING_COLUMNS; i++) {
+		const char *text = (row ? row->text[i] : headers[i]) ?: "";
+		unsigned width = min_u64(text_width(text, listing->form), listing->widths[i]);
+
+		if (listing->widths[i] == 0)
+			continue;
+		if (listing_is_number(i))
+			blanks += listing->widths[i] - width;
+		if (width > 0) {
+			fprintf(out, "%*s", (int)blanks, "");
+			width = text_put(text, width, listing->form, out);
+			blanks = 0;
+		}
+		if (!listing_is_number(i) || width == 0)
+			blanks += listing->widths[i] - width;
+		blanks += LISTING_SPACE;
+	}
+	putc('\n', out);
+}
