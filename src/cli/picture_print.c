@@ -127,9 +127,12 @@ static void draw_scale(const struct pen *pen, bool ruler)
 		if (picture->span - at <= step)
 			break;
 	}
+	size_round(picture->span, text);
 	if (ruler && column < picture->columns) {
 		repeat(pen, pen->signs->dash, picture->columns - 1 - column);
 		fputs(pen->signs->ticks[2], pen->out);
+	} else if (!ruler && column + 1 + strlen(text) <= picture->columns) {
+		fprintf(pen->out, "%*s", (int)(picture->columns - column), text);
 	}
 	putc('\n', pen->out);
 }

@@ -23,13 +23,14 @@
 #define ROW_STEP 21
 #define LEGEND_INDENT 28
 #define STEPS_MAX 12
+#define TICK_ROOM 75 /* from one number's middle to the end of the next */
 #define COLOURS 7
 
 /* The colours of the slices are those of Okabe and Ito, which all kinds of eyes can tell apart. */
 static const char style[] =
 	"<style>\n"
 	".mmapfs text{font:12px ui-monospace,Menlo,\"DejaVu Sans Mono\",Consolas,monospace;"
-	"fill:#1f2328;white-space:pre}\n"
+	"fill:#1f2328}\n"
 	".mmapfs .h{font-size:15px;font-weight:bold}.mmapfs .m{fill:#59636e}.mmapfs .r{text-anchor:end}"
 	".mmapfs .c{text-anchor:middle}\n"
 	".mmapfs .bg{fill:#fff}.mmapfs .line{stroke:#8c959f;fill:none}"
@@ -91,31 +92,39 @@ static void draw_title(struct pen *pen)
 	pen->y += 30;
 	fprintf(pen->out, "<text x=\"%d\" y=\"%u\"><tspan class=\"h\">", MARGIN, pen->y);
 	text_put(input->name, 50, TEXT_XML, pen->out);
-	fprintf(pen->out, "</tspan>  %s  %s  <tspan class=\"m\">", size_round(input->size, size),
-		input->writable ? "rw" : "ro");
+	fprintf(pen->out,
+		"</tspan><tspan dx=\"12\">%s</tspan><tspan dx=\"12\">%s</tspan>"
+		"<tspan dx=\"12\" class=\"m\">",
+		size_round(input->size, size), input->writable ? "rw" : "ro");
 	text_put(input->path, 50, TEXT_XML, pen->out);
 	fputs("</tspan></text>\n", pen->out);
+}
+
+static void draw_tick(const struct pen *pen, unsigned column, uint64_t offset, const char *class)
+{
+	char size[SIZE_TEXT_MAX];
+
+	fprintf(pen->out, "<path class=\"line\" d=\"M%u.5 %uv8\"/>", MARGIN + column, pen->y + 4);
+	text(pen, MARGIN + column, class, size_round(offset, size), 10);
 }
 
 static void draw_scale(struct pen *pen)
 {
 	const struct picture *picture = pen->picture;
 	uint64_t step = picture_step(picture, STEPS_MAX);
-	char size[SIZE_TEXT_MAX];
+	unsigned column = 0;
 
 	pen->y += 26;
-	for (uint64_t at = 0; at < picture->span; at += step) {
-		unsigned x = MARGIN + picture_column(picture, at);
-
-		fprintf(pen->out, "<path class=\"line\" d=\"M%u.5 %uv8\"/>", x, pen->y + 4);
-		text(pen, x,
-		     at && x < WIDTH - MARGIN - 40 ? "m c"
-		     : at                          ? "m r"
-						   : "m",
-		     size_round(at, size), 10);
+	draw_tick(pen, 0, 0, "m");
+	for (uint64_t at = step; at < picture->span; at += step) {
+		column = picture_column(picture, at);
+		if (column + TICK_ROOM / 2 <= picture->columns)
+			draw_tick(pen, column, at, "m c");
 		if (picture->span - at <= step)
 			break;
 	}
+	if (column + TICK_ROOM <= picture->columns)
+		draw_tick(pen, picture->columns - 1, picture->span, "m r");
 	pen->y += 12;
 	fprintf(pen->out, "<path class=\"line\" d=\"M%d %u.5h%u\"/>\n", MARGIN, pen->y,
 		picture->columns);
