@@ -387,7 +387,7 @@ static int compare_rows(const void *left, const void *right)
 
 	if (a->start != b->start)
 		return a->start < b->start ? -1 : 1;
-	return a->slice < b->slice ? -1 : a->slice > b->slice;
+	return a->rank < b->rank ? -1 : a->rank > b->rank;
 }
 
 /* Number the slices by where they begin, and add up what each has. */
@@ -415,10 +415,15 @@ static void rank_slices(struct workshop *workshop)
 	}
 }
 
-static void add_row(struct picture *picture, uint32_t slice, uint64_t start, uint64_t end)
+static void add_slice_row(struct workshop *workshop, uint32_t slice)
 {
-	picture->rows[picture->row_count++] =
-		(struct picture_row){ .slice = slice, .start = start, .end = end };
+	struct picture *picture = workshop->picture;
+
+	picture->rows[picture->row_count++] = (struct picture_row){
+		.slice = slice,
+		.rank = picture->ranks[slice],
+		.start = workshop->slices[slice].start,
+	};
 }
 
 static void list_all(struct workshop *workshop)
@@ -426,12 +431,15 @@ static void list_all(struct workshop *workshop)
 	struct picture *picture = workshop->picture;
 
 	for (uint32_t i = 0; i < picture->input->slice_count; i++)
-		add_row(picture, i, workshop->slices[i].start, 0);
+		add_slice_row(workshop, i);
 	if (workshop->visible_gaps.count > PICTURE_ROWS_MAX - picture->row_count)
 		return;
 	for (size_t i = 0; i < workshop->visible_gaps.count; i++)
-		add_row(picture, PICTURE_GAP, workshop->visible_gaps.data[i].start,
-			workshop->visible_gaps.data[i].end);
+		picture->rows[picture->row_count++] = (struct picture_row){
+			.slice = PICTURE_GAP,
+			.start = workshop->visible_gaps.data[i].start,
+			.end = workshop->visible_gaps.data[i].end,
+		};
 }
 
 static void list_largest(struct workshop *workshop)
@@ -453,7 +461,7 @@ static void list_largest(struct workshop *workshop)
 		largest[place] = slice;
 	}
 	for (size_t i = 0; i < count; i++)
-		add_row(workshop->picture, largest[i], slices[largest[i]].start, 0);
+		add_slice_row(workshop, largest[i]);
 	workshop->picture->unlisted = workshop->picture->input->slice_count - count;
 }
 

@@ -74,6 +74,7 @@ struct picture_cell {
 
 struct picture_row {
 	uint32_t slice; /* or PICTURE_GAP */
+	uint32_t rank;  /* of slices with the same start */
 	uint64_t start; /* its first byte on this image */
 	uint64_t end;   /* a gap's */
 	char key;       /* of a slice, as in the bar: a-z, A-Z */

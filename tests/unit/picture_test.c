@@ -400,6 +400,8 @@ static void overlapping_slices_get_lanes(void **state)
 {
 	assert_bar(100, 10, 0, "aaaaaaaaaa", { 0, 100, 0 }, { 20, 50, 1 }, { 50, 70, 2 });
 	assert_bar(100, 10, 1, "  bbbcc   ", { 0, 100, 0 }, { 20, 50, 1 }, { 50, 70, 2 });
+	assert_bar(100, 10, 0, "aaaaaaaaaa", { 0, 30, 0 }, { 0, 100, 1 });
+	assert_bar(100, 10, 1, "bbb       ", { 0, 30, 0 }, { 0, 100, 1 });
 	assert_bar(100, 10, 0, "aaaaa     ", { 0, 50, 0 }, { 30, 100, 1 });
 	assert_bar(100, 10, 1, "   bbbbbbb", { 0, 50, 0 }, { 30, 100, 1 });
 }
@@ -416,6 +418,47 @@ static void the_largest_images_fit(void **state)
 	assert_bar(8 * EIB - 1, 8, 0, "aaaab..c", { 0, 4 * EIB, 0 }, { 4 * EIB, 5 * EIB, 1 },
 		   { 7 * EIB, 8 * EIB - 1, 2 });
 	assert_bar(UINT64_MAX, 4, 0, "a..b", { 0, 1, 0 }, { UINT64_MAX - 1, UINT64_MAX, 1 });
+}
+
+static void gaps_that_have_a_cell_are_listed(void **state)
+{
+	struct picture_piece pieces[] = { { 4, 50, 0 }, { 56, 100, 1 } };
+	struct picture_input input = { .size = 100,
+				       .pieces = pieces,
+				       .piece_count = 2,
+				       .slice_count = 2,
+				       .describe = describe };
+	struct picture picture;
+
+	assert_result(picture_make(&input, 10, &picture), 0);
+	assert_int_equal(picture.gap_count, 2);
+	assert_int_equal(picture.row_count, 3);
+	assert_int_equal(picture.rows[1].slice, PICTURE_GAP);
+	assert_int_equal(picture.rows[1].start, 50);
+	assert_int_equal(picture.rows[1].end, 56);
+	picture_clear(&picture);
+}
+
+static void of_many_slices_the_largest_are_listed(void **state)
+{
+	struct picture_piece pieces[100];
+	struct picture_input input = { .size = 10000,
+				       .pieces = pieces,
+				       .piece_count = COUNT(pieces),
+				       .slice_count = COUNT(pieces),
+				       .describe = describe };
+	struct picture picture;
+
+	for (uint32_t i = 0; i < COUNT(pieces); i++)
+		pieces[i] = (struct picture_piece){ i * 100, i * 100 + (i * 37) % 100 + 1, i };
+	assert_result(picture_make(&input, 50, &picture), 0);
+	assert_int_equal(picture.row_count, PICTURE_LARGEST);
+	assert_int_equal(picture.unlisted, COUNT(pieces) - PICTURE_LARGEST);
+	for (size_t i = 0; i < picture.row_count; i++) {
+		assert_true(picture.rows[i].slice * 37 % 100 >= 100 - PICTURE_LARGEST);
+		assert_int_equal(picture.rows[i].key, 'a' + i);
+	}
+	picture_clear(&picture);
 }
 
 static void an_empty_image_and_no_slices_have_a_picture(void **state)
@@ -508,6 +551,8 @@ int main(void)
 		cmocka_unit_test(overlapping_slices_get_lanes),
 		cmocka_unit_test(small_slices_are_seen_beside_large_ones),
 		cmocka_unit_test(the_largest_images_fit),
+		cmocka_unit_test(gaps_that_have_a_cell_are_listed),
+		cmocka_unit_test(of_many_slices_the_largest_are_listed),
 		cmocka_unit_test(an_empty_image_and_no_slices_have_a_picture),
 		cmocka_unit_test(what_lies_past_the_end_does_not_press_the_image_into_a_corner),
 		cmocka_unit_test(a_million_slices_make_no_larger_picture_than_a_few_thousand),
