@@ -36,7 +36,7 @@ void listing_fill(const struct picture_slice *slice, struct listing_row *ret)
 					     [LISTING_IMAGE] = slice->image,
 					     [LISTING_TYPE] = slice->type,
 					     [LISTING_LABEL] = slice->label,
-					     [LISTING_ACCESS] = slice->writable ? "rw" : "ro",
+					     [LISTING_ACCESS] = slice->access,
 					     [LISTING_FLAGS] = slice->flags,
 				     } };
 	size_round(slice->size, ret->size);

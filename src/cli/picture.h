@@ -15,17 +15,20 @@
  * cells and PICTURE_ROWS_MAX rows of legend.
  */
 
-/* Of one slice, for the legend. Strings are borrowed and NULL where there is nothing to say. */
+/* Of one slice, for the legend; or of something else that is only listed. Strings are borrowed, and
+ * NULL where there is nothing to say.
+ */
 struct picture_slice {
 	const char *name;
 	const char *type;
 	const char *label;
 	const char *image; /* for lists of several images */
+	const char *access;
 	const char *flags;
 	uint64_t size;
 	uint64_t offset;
+	bool no_size;
 	bool no_offset; /* it lies on no image */
-	bool writable;
 };
 
 /* A part of a slice that lies on the image; start == end where it has no bytes. */

@@ -145,13 +145,12 @@ static void put_range(const struct pen *pen, uint64_t start, uint64_t length)
 /* What a reader gets who points at the slice. */
 static void put_title(const struct pen *pen, const struct picture_slice *slice)
 {
-	const char *const details[] = { slice->type, slice->label, slice->flags };
+	const char *const details[] = { slice->access, slice->type, slice->label, slice->flags };
 
 	fputs("<title>", pen->out);
 	text_put(slice->name, UINT16_MAX, TEXT_XML, pen->out);
 	fputs(": ", pen->out);
 	put_range(pen, slice->offset, slice->size);
-	fputs(slice->writable ? ", rw" : ", ro", pen->out);
 	for (size_t i = 0; i < sizeof(details) / sizeof(*details); i++) {
 		if (!details[i] || !*details[i])
 			continue;

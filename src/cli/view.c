@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From a tree to what people look at: pieces by image, holes, and a line for each slice. */
+/* From a tree to what people look at: pieces by image, holes, and a line for each item. */
 #include "view.h"
 
 #include "cleanup.h"
@@ -16,7 +16,8 @@
 #define HOLE_PARTS 1024
 #define HOLES_PER_PART 64
 
-#define FLAGS_MAX 96
+/* A symbolic link's text and some words, or all flags. */
+#define FLAGS_MAX (TREE_PATH_MAX + 64)
 
 struct view_image {
 	struct picture_input input;
@@ -30,7 +31,7 @@ struct view {
 	const struct tree *tree;
 	struct view_image *images;
 	size_t image_count;
-	char flags[FLAGS_MAX]; /* of the slice that was described last */
+	char flags[FLAGS_MAX]; /* of the item that was described last */
 };
 
 /* --- holes ---------------------------------------------------------------------------------- */
@@ -93,27 +94,6 @@ static bool meets_hole(const struct view_image *image, uint64_t start, uint64_t 
 
 /* --- slices --------------------------------------------------------------------------------- */
 
-/* An item of the tree, as far as it can be drawn. false: not a slice. */
-struct item {
-	const char *name;
-	const struct slice *slice;
-	const char *type;
-	const char *label;
-};
-
-static bool item_at(const struct tree *tree, size_t index, struct item *ret)
-{
-	struct tree_slice slice = tree_slice_at(tree, index);
-
-	*ret = (struct item){ .name = slice.name, .slice = slice.slice };
-	return true;
-}
-
-static size_t item_count(const struct tree *tree)
-{
-	return tree_slice_count(tree);
-}
-
 /* Where the extent lies on its image. */
 static struct picture_range extent_range(const struct extent *extent, uint64_t slice_size)
 {
@@ -123,9 +103,10 @@ static struct picture_range extent_range(const struct extent *extent, uint64_t s
 	return (struct picture_range){ extent->offset, extent->offset + length };
 }
 
-static const char *describe_flags(struct view *view, const struct slice *slice, uint64_t size)
+static const char *slice_flags(struct view *view, const struct tree_item *item, uint64_t size)
 {
-	bool outside = false;
+	const struct slice *slice = item->slice;
+	bool outside = item->outside;
 	bool sparse = false;
 	bool zeros = false;
 	char *end = view->flags;
@@ -145,6 +126,8 @@ static const char *describe_flags(struct view *view, const struct slice *slice, 
 	*end = '\0';
 	if (slice->tail)
 		end = stpcpy(end, slice->resize ? ",resize" : ",tail");
+	if (item->links > 0)
+		end += sprintf(end, ",%u names", item->links + 1);
 	if (slice->extent_count > 1)
 		end += sprintf(end, ",%u parts", slice->extent_count);
 	if (zeros)
@@ -158,24 +141,48 @@ static const char *describe_flags(struct view *view, const struct slice *slice, 
 	return view->flags + (end > view->flags);
 }
 
-static void describe_item(struct view *view, const struct item *item, struct picture_slice *ret)
+/* An item that lies on no image by itself. */
+static void describe_other(struct view *view, const struct tree_item *item,
+			   struct picture_slice *ret)
+{
+	static const char *const words[] = {
+		[TREE_DIRECTORY] = "folder",
+		[TREE_SYMLINK] = "symbolic link to ",
+		[TREE_LINK] = "another name of ",
+	};
+
+	snprintf(view->flags, sizeof(view->flags), "%s%s", words[item->kind], item->target ?: "");
+	*ret = (struct picture_slice){
+		.name = item->name,
+		.flags = view->flags,
+		.no_size = true,
+		.no_offset = true,
+	};
+}
+
+static void describe_item(struct view *view, const struct tree_item *item,
+			  struct picture_slice *ret)
 {
 	const struct slice *slice = item->slice;
 	const struct extent *extent = slice->extents;
 	uint64_t size = 0;
 
+	if (item->kind != TREE_SLICE) {
+		describe_other(view, item, ret);
+		return;
+	}
 	(void)slice_size(slice, &size);
 	for (uint32_t i = 0; i + 1 < slice->extent_count && !extent->image; i++)
 		extent++;
 	*ret = (struct picture_slice){
 		.name = item->name,
-		.type = item->type,
-		.label = item->label,
-		.flags = describe_flags(view, slice, size),
+		.type = tree_item_attribute(item, "type"),
+		.label = tree_item_attribute(item, "label"),
+		.access = slice->writable ? "rw" : "ro",
+		.flags = slice_flags(view, item, size),
 		.size = size,
 		.offset = extent->offset,
 		.no_offset = !extent->image,
-		.writable = slice->writable,
 	};
 	if (extent->image && view->image_count > 1)
 		ret->image = view->images[tree_image_index(view->tree, extent->image)].input.name;
@@ -184,9 +191,8 @@ static void describe_item(struct view *view, const struct item *item, struct pic
 static void describe(void *context, uint32_t slice, struct picture_slice *ret)
 {
 	struct view_image *image = context;
-	struct item item;
+	struct tree_item item = tree_item_at(image->view->tree, image->items.data[slice]);
 
-	item_at(image->view->tree, image->items.data[slice], &item);
 	describe_item(image->view, &item, ret);
 }
 
@@ -246,10 +252,10 @@ static int gather(struct view *view)
 
 	for (size_t i = 0; i < view->image_count && result == 0; i++)
 		result = gather_image(view, i);
-	for (size_t i = 0; i < item_count(view->tree) && result == 0; i++) {
-		struct item item;
+	for (size_t i = 0; i < tree_item_count(view->tree) && result == 0; i++) {
+		struct tree_item item = tree_item_at(view->tree, i);
 
-		if (item_at(view->tree, i, &item))
+		if (item.kind == TREE_SLICE)
 			result = gather_slice(view, i, item.slice);
 	}
 	for (size_t i = 0; i < view->image_count; i++) {
@@ -309,14 +315,13 @@ void view_list(struct view *view, bool utf8, FILE *out)
 	struct listing listing = { .form = utf8 ? TEXT_UTF8 : TEXT_ASCII };
 	struct picture_slice slice;
 	struct listing_row row;
-	struct item item;
 
 	for (int pass = 0; pass < 2; pass++) {
 		if (pass == 1)
 			listing_print(&listing, NULL, out);
-		for (size_t i = 0; i < item_count(view->tree); i++) {
-			if (!item_at(view->tree, i, &item))
-				continue;
+		for (size_t i = 0; i < tree_item_count(view->tree); i++) {
+			struct tree_item item = tree_item_at(view->tree, i);
+
 			describe_item(view, &item, &slice);
 			listing_fill(&slice, &row);
 			if (pass == 0)

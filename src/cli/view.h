@@ -15,7 +15,7 @@ void view_free(struct view *view); /* takes NULL */
 size_t view_image_count(const struct view *view);
 const struct picture_input *view_image(const struct view *view, size_t index);
 
-/* All slices in the order of the table, in aligned columns, with rounded sizes. */
+/* All items in the order of the table, in aligned columns, with rounded sizes. */
 void view_list(struct view *view, bool utf8, FILE *out);
 
 #endif

@@ -13,7 +13,7 @@ static void describe(void *context, uint32_t slice, struct picture_slice *ret)
 	static char name[32];
 
 	snprintf(name, sizeof(name), "slice-%u", slice);
-	*ret = (struct picture_slice){ .name = name, .size = 1, .flags = "", .writable = true };
+	*ret = (struct picture_slice){ .name = name, .size = 1, .flags = "", .access = "rw" };
 }
 
 /* --- each cell against a plain array -------------------------------------------------------- */
