@@ -30,8 +30,8 @@ void listing_fill(const struct picture_slice *slice, struct listing_row *ret)
 {
 	*ret = (struct listing_row){ .text = {
 					     [LISTING_NAME] = slice->name,
-					     [LISTING_SIZE] = ret->size,
-					     [LISTING_OFFSET] = slice->no_offset ? "-"
+					     [LISTING_SIZE] = slice->no_size ? NULL : ret->size,
+					     [LISTING_OFFSET] = slice->no_offset ? NULL
 										 : ret->offset,
 					     [LISTING_IMAGE] = slice->image,
 					     [LISTING_TYPE] = slice->type,
@@ -94,7 +94,7 @@ void listing_print(const struct listing *listing, const struct listing_row *row,
 			width = text_put(text, width, listing->form, out);
 			blanks = 0;
 		}
-		if (!listing_is_number(i) || width == 0)
+		if (!listing_is_number(i))
 			blanks += listing->widths[i] - width;
 		blanks += LISTING_SPACE;
 	}

@@ -156,7 +156,7 @@ static void draw_slice(const struct pen *pen, const struct picture_run *run, con
 	}
 	picture->input->describe(picture->input->context, run->cell.slice, &slice);
 	width = text_width(slice.name, pen->form);
-	if (left >= 4 && (width + 3 <= left || left >= 16)) {
+	if (!run->outside && left >= 4 && (width + 3 <= left || left >= 16)) {
 		repeat(pen, *fill == ' ' ? "" : fill, 1);
 		putc(' ', pen->out);
 		width = text_put(slice.name, left - 3 + (*fill == ' '), pen->form, pen->out);

@@ -176,7 +176,7 @@ static void describe_item(struct view *view, const struct tree_item *item,
 		extent++;
 	*ret = (struct picture_slice){
 		.name = item->name,
-		.type = tree_item_attribute(item, "type"),
+		.type = tree_item_attribute(item, "type") ?: tree_item_attribute(item, "dtype"),
 		.label = tree_item_attribute(item, "label"),
 		.access = slice->writable ? "rw" : "ro",
 		.flags = slice_flags(view, item, size),
