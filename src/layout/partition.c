@@ -187,6 +187,17 @@ static int open_table(const struct partition_table *table, int fd, struct fdisk_
 	return 0;
 }
 
+/* A BSD label has c, and often d, for all of what it is for, and for all of the disk. */
+static bool is_whole_disk(const struct partition_table *table, struct fdisk_partition *entry)
+{
+	const size_t index = fdisk_partition_get_partno(entry);
+	struct fdisk_parttype *type = fdisk_partition_get_type(entry);
+
+	return fdisk_partition_is_wholedisk(entry) ||
+	       (strcmp(table->format, "bsd") == 0 && (index == 2 || index == 3) && type &&
+		fdisk_parttype_get_code(type) == 0);
+}
+
 /* Why a partition is no file, or NULL. */
 static const char *partition_fault(const struct partition_table *table,
 				   struct fdisk_partition *entry)
@@ -201,10 +212,12 @@ static const char *partition_fault(const struct partition_table *table,
 		return "empty partition";
 	if (fdisk_partition_is_container(entry))
 		return "extended partition";
-	if (fdisk_partition_is_wholedisk(entry) ||
-	    (strcmp(table->format, "bsd") == 0 && type && fdisk_parttype_get_code(type) == 0))
+	if (is_whole_disk(table, entry))
 		return "whole disk";
-	if (multiply_overflows(fdisk_partition_get_start(entry), table->sector_size, &offset) ||
+	if (fdisk_partition_get_start(entry) < table->origin)
+		return "partition before the image";
+	if (multiply_overflows(fdisk_partition_get_start(entry) - table->origin, table->sector_size,
+			       &offset) ||
 	    multiply_overflows(fdisk_partition_get_size(entry), table->sector_size, &length) ||
 	    add_overflows(offset, length, &end) || end > INT64_MAX)
 		return "partition past any disk's end";

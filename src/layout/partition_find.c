@@ -21,7 +21,9 @@
 
 #define BSD_LABEL 512 /* byte */
 #define BSD_MAGIC 0x82564557
-#define BSD_ENTRIES 148 /* byte of the label; each has its size first, then its start, in sectors */
+#define BSD_VERSION 114 /* of the label: 1 is OpenBSD's */
+#define BSD_COUNT 138
+#define BSD_ENTRIES 148 /* size, start, in sectors */
 #define BSD_ENTRY_SIZE 16
 #define BSD_PARTITIONS_MAX 16
 #define SGI_MAGIC 0x0be5a941
@@ -307,19 +309,25 @@ static uint16_t xor_of(const unsigned char *data, size_t size)
 	return sum;
 }
 
-/* A label within an MBR's partition may count from the disk's start. Partition c is all that the
- * label is for, so it tells where these bytes start.
+/* A label within an MBR's partition may count from the disk's start. OpenBSD notes where its own
+ * area starts; others have a partition c, of no type, for all of it.
  */
 static uint64_t bsd_origin(const unsigned char *label, size_t count)
 {
 	const unsigned char *whole = label + BSD_ENTRIES + 2 * BSD_ENTRY_SIZE;
-	const uint64_t origin = count > 2 && get_le32(whole) > 0 ? get_le32(whole + 4) : 0;
 
+	if (get_le16(label + BSD_VERSION) == 1)
+		return get_le32(label + 76);
+	return count > 2 && get_le32(whole) > 0 && whole[12] == 0 ? get_le32(whole + 4) : 0;
+}
+
+/* OpenBSD has sectors of 48 bits, of which libfdisk knows 32. */
+static bool bsd_is_large(const unsigned char *label, size_t count)
+{
 	for (size_t i = 0; i < count; i++)
-		if (get_le32(label + BSD_ENTRIES + i * BSD_ENTRY_SIZE) > 0 &&
-		    get_le32(label + BSD_ENTRIES + i * BSD_ENTRY_SIZE + 4) < origin)
-			return 0;
-	return origin;
+		if (get_le32(label + BSD_ENTRIES + i * BSD_ENTRY_SIZE + 8) > 0)
+			return get_le16(label + BSD_VERSION) == 1;
+	return false;
 }
 
 static bool bsd_find(const struct bytes *bytes, const struct detector_options *options,
@@ -333,9 +341,9 @@ static bool bsd_find(const struct bytes *bytes, const struct detector_options *o
 	if (bytes->size < (uint64_t)2 * SECTOR_MIN || get_le32(label) != BSD_MAGIC ||
 	    get_le32(label + 132) != BSD_MAGIC)
 		return false;
-	count = get_le16(label + 138);
+	count = get_le16(label + BSD_COUNT);
 	if (count == 0 || count > BSD_PARTITIONS_MAX ||
-	    xor_of(label, BSD_ENTRIES + count * BSD_ENTRY_SIZE) != 0)
+	    xor_of(label, BSD_ENTRIES + count * BSD_ENTRY_SIZE) != 0 || bsd_is_large(label, count))
 		return false;
 	own = get_le32(label + 40);
 	for (size_t i = 0; i < sizeof(sector_sizes) / sizeof(sector_sizes[0]); i++)
