@@ -43,6 +43,7 @@ static bool is_number(const unsigned char *p, size_t length, unsigned base)
 #define TAR_CHECKSUM 148
 #define TAR_TYPE 156
 #define TAR_MAGIC 257
+#define TAR_DEVICE 329
 
 /* Octal digits, between spaces, up to a NUL or a space; or a binary number, where those may be. */
 static bool is_tar_number(const unsigned char *p, size_t length, bool binary)
@@ -83,20 +84,25 @@ static bool is_tar_checksum(const unsigned char *header)
 	return digits && (wanted == sum || wanted == sum_signed);
 }
 
-/* A header from before ustar has no mark: all of its fields must be as they were then. */
+/* A header from before ustar has no mark: all of its fields must be as they were then. GNU tar fills
+ * in the numbers of a device even so, and labels volumes with such a header.
+ */
 static bool is_old_tar(const unsigned char *header)
 {
 	const unsigned char *end = memchr(header, '\0', 100);
 	unsigned char type = header[TAR_TYPE];
 
-	if (end == header || header[0] < ' ' || !(type == 0 || (type >= '0' && type <= '7')))
+	if (end == header || header[0] < ' ' ||
+	    !(type == 0 || (type >= '0' && type <= '7') || type == 'V'))
 		return false;
 	for (int i = TAR_MAGIC; i < TAR_BLOCK; i++)
-		if (header[i])
+		if (header[i] && (i < TAR_DEVICE || i >= TAR_DEVICE + 16))
 			return false;
 	return is_tar_number(header + 100, 8, false) && is_tar_number(header + 108, 8, false) &&
 	       is_tar_number(header + 116, 8, false) && is_tar_number(header + 124, 12, false) &&
-	       is_tar_number(header + 136, 12, false);
+	       is_tar_number(header + 136, 12, false) &&
+	       is_tar_number(header + TAR_DEVICE, 8, false) &&
+	       is_tar_number(header + TAR_DEVICE + 8, 8, false);
 }
 
 static bool is_tar(const struct bytes *bytes)
@@ -244,7 +250,15 @@ static bool is_warc(const struct bytes *bytes)
 
 static bool is_rar(const struct bytes *bytes)
 {
-	return has_mark(bytes, 0, "Rar!\x1a\x07\x00", 7);
+	return has_mark(bytes, 0, "Rar!\x1a\x07\0", 7) || has_mark(bytes, 0, "Rar!\x1a\x07\1\0", 8);
+}
+
+/* Both generations. */
+static int support_rar(struct archive *archive)
+{
+	int result = archive_read_support_format_rar(archive);
+
+	return result == ARCHIVE_OK ? archive_read_support_format_rar5(archive) : result;
 }
 
 /* Zip comes last: its mark may be that of a member at the end of another archive. */
@@ -273,8 +287,7 @@ static const struct archive_format formats[] = {
 	{ "xar", archive_read_support_format_xar, is_xar, .checksums = true, .modes = true,
 	  .owners = true, .utf8 = true },
 	{ "warc", archive_read_support_format_warc, is_warc },
-	{ "rar", archive_read_support_format_rar, is_rar, .checksums = true, .modes = true,
-	  .utf8 = true },
+	{ "rar", support_rar, is_rar, .checksums = true, .modes = true, .utf8 = true },
 	{ "zip",
 	  archive_read_support_format_zip,
 	  is_zip,

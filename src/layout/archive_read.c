@@ -12,6 +12,7 @@
 
 #define NOTE_MAX 512
 #define EMPTY_BLOCKS_MAX 1000
+#define SECOND 1000000000
 
 struct reading {
 	const struct bytes *bytes;
@@ -59,26 +60,57 @@ static int open_archive(const struct reading *reading, struct archive **ret)
 
 static int add_piece(struct reading *reading, uint64_t offset, uint64_t length)
 {
-	struct piece *last = reading->pieces.data + reading->pieces.count;
-	struct piece piece = { offset, length };
+	const struct piece piece = { offset, length };
 
-	if (reading->pieces.count > 0 && last[-1].offset != PIECE_ZEROS &&
-	    last[-1].offset + last[-1].length == offset) {
-		last[-1].length += length;
-		return 0;
+	if (reading->pieces.count > 0) {
+		struct piece *last = &reading->pieces.data[reading->pieces.count - 1];
+
+		if (last->offset != PIECE_ZEROS && last->offset + last->length == offset) {
+			last->length += length;
+			return 0;
+		}
 	}
 	return vec_push(&reading->pieces, piece);
+}
+
+static bool is_inside(const struct bytes *bytes, const void *block, uint64_t length)
+{
+	uintptr_t first = (uintptr_t)bytes->data;
+	uintptr_t address = (uintptr_t)block;
+
+	return address >= first && address - first <= bytes->size &&
+	       length <= bytes->size - (address - first);
+}
+
+/* Where the block lies in the bytes. When libarchive looks further ahead than the archive goes, it
+ * copies what is left, and its blocks are in that copy. This happens to tiny archives only, so there
+ * the block is compared with what it should be a copy of.
+ */
+static bool find_block(const struct reading *reading, const void *block, uint64_t length,
+		       uint64_t *ret_start)
+{
+	const struct bytes *bytes = reading->bytes;
+	uint64_t position = (uint64_t)archive_filter_bytes(reading->archive, 0);
+
+	if (is_inside(bytes, block, length)) {
+		*ret_start = (uintptr_t)block - (uintptr_t)bytes->data;
+		return true;
+	}
+	if (!reading->format->stored[0] || position > bytes->size ||
+	    length > bytes->size - position || memcmp(bytes->data + position, block, length) != 0)
+		return false;
+	*ret_start = position;
+	return true;
 }
 
 /* One block of data as libarchive has it; *end is where the file's pieces end so far. */
 static int add_block(struct reading *reading, const void *block, uint64_t length, uint64_t offset,
 		     uint64_t *end, enum left_out *ret_reason)
 {
-	uint64_t start = (uint64_t)((uintptr_t)block - (uintptr_t)reading->bytes->data);
+	uint64_t start;
 	int result = 0;
 
-	if ((uintptr_t)block < (uintptr_t)reading->bytes->data || start > reading->bytes->size ||
-	    length > reading->bytes->size - start) {
+	if (!find_block(reading, block, length, &start)) {
 		*ret_reason = LEFT_COMPRESSED;
 		return 0;
 	}
@@ -206,14 +238,26 @@ static int find_pieces(struct reading *reading, int header, enum left_out *ret_r
 
 /* --- members ---------------------------------------------------------------------------------- */
 
+static struct timespec mtime_of(struct archive_entry *entry, const struct archive_format *format)
+{
+	struct timespec time = { archive_entry_mtime(entry), archive_entry_mtime_nsec(entry) };
+
+	if (time.tv_nsec < 0 || time.tv_nsec >= SECOND)
+		time.tv_nsec = 0;
+	/* libarchive reads -1.25 of a pax header as -1 and .25, which would be -0.75. */
+	if (format->holes && time.tv_sec < 0 && time.tv_nsec > 0) {
+		time.tv_sec--;
+		time.tv_nsec = SECOND - time.tv_nsec;
+	}
+	return time;
+}
+
 static void describe(const struct reading *reading, struct member *ret)
 {
 	struct archive_entry *entry = reading->entry;
 	const struct archive_format *format = reading->format;
 	int code = archive_format(reading->archive);
 	bool rock_ridge = code == ARCHIVE_FORMAT_ISO9660_ROCKRIDGE;
-	long nanoseconds = archive_entry_mtime_nsec(entry);
-
 	ret->format = format->name;
 	ret->read_only = format->checksums || code == ARCHIVE_FORMAT_CPIO_SVR4_CRC;
 	ret->has_mode = format->modes || rock_ridge;
@@ -224,8 +268,7 @@ static void describe(const struct reading *reading, struct member *ret)
 	ret->has_uid = (format->owners || rock_ridge) && (!format->checksums || ret->uid > 0);
 	ret->has_gid = (format->owners || rock_ridge) && (!format->checksums || ret->gid > 0);
 	ret->has_mtime = archive_entry_mtime_is_set(entry);
-	ret->mtime.tv_sec = archive_entry_mtime(entry);
-	ret->mtime.tv_nsec = nanoseconds >= 0 && nanoseconds < 1000000000 ? nanoseconds : 0;
+	ret->mtime = mtime_of(entry, format);
 }
 
 static bool is_index(const struct reading *reading, const char *name)
