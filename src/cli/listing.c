@@ -7,8 +7,8 @@
 #include <limits.h>
 #include <string.h>
 
-#define NAME_WIDTH_MIN 8
-#define OTHER_WIDTH_MAX 24
+/* Names and the like are not cut further. */
+#define CUT_WIDTH_MIN 8
 
 static const char *const headers[] = {
 	[LISTING_NAME] = "NAME",     [LISTING_SIZE] = "SIZE",   [LISTING_OFFSET] = "OFFSET",
@@ -63,18 +63,31 @@ void listing_measure(struct listing *listing, const struct listing_row *row)
 					text_width(row->text[i], listing->form));
 }
 
+/* The widest column that may be cut, by its width. NULL: there is none. */
+static unsigned *widest(struct listing *listing)
+{
+	static const enum listing_column cuttable[] = { LISTING_NAME, LISTING_IMAGE, LISTING_TYPE,
+							LISTING_LABEL };
+	unsigned *found = NULL;
+
+	for (size_t i = 0; i < sizeof(cuttable) / sizeof(*cuttable); i++) {
+		unsigned *width = &listing->widths[cuttable[i]];
+
+		if (*width > CUT_WIDTH_MIN && (!found || *width > *found))
+			found = width;
+	}
+	return found;
+}
+
 void listing_narrow(struct listing *listing, unsigned columns)
 {
-	static const enum listing_column others[] = { LISTING_IMAGE, LISTING_TYPE, LISTING_LABEL };
 	unsigned used = 0;
+	unsigned *width;
 
-	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
-		listing->widths[others[i]] = min_u64(listing->widths[others[i]], OTHER_WIDTH_MAX);
-	for (int i = 1; i < LISTING_COLUMNS; i++)
-		used += listing->widths[i] ? listing->widths[i] + LISTING_SPACE : 0;
-	if (used + listing->widths[LISTING_NAME] > columns)
-		listing->widths[LISTING_NAME] = columns > used + NAME_WIDTH_MIN ? columns - used
-										: NAME_WIDTH_MIN;
+	for (int i = 0; i < LISTING_COLUMNS; i++)
+		used += listing->widths[i] + (i > 0 && listing->widths[i] ? LISTING_SPACE : 0);
+	for (; used > columns && (width = widest(listing)); used--)
+		--*width;
 }
 
 void listing_print(const struct listing *listing, const struct listing_row *row, FILE *out)

@@ -160,6 +160,17 @@ static void describe_other(struct view *view, const struct tree_item *item,
 	};
 }
 
+/* The words for it rather than the number. */
+static const char *item_type(const struct tree_item *item)
+{
+	static const char *const keys[] = { "type-name", "type", "dtype" };
+	const char *type = NULL;
+
+	for (size_t i = 0; !type && i < sizeof(keys) / sizeof(*keys); i++)
+		type = tree_item_attribute(item, keys[i]);
+	return type;
+}
+
 static void describe_item(struct view *view, const struct tree_item *item,
 			  struct picture_slice *ret)
 {
@@ -176,7 +187,7 @@ static void describe_item(struct view *view, const struct tree_item *item,
 		extent++;
 	*ret = (struct picture_slice){
 		.name = item->name,
-		.type = tree_item_attribute(item, "type") ?: tree_item_attribute(item, "dtype"),
+		.type = item_type(item),
 		.label = tree_item_attribute(item, "label"),
 		.access = slice->writable ? "rw" : "ro",
 		.flags = slice_flags(view, item, size),
