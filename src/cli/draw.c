@@ -57,7 +57,7 @@ static unsigned terminal_columns(void)
 	unsigned long columns = 80;
 	struct winsize window;
 
-	if ((!given || number_parse(given, 10, UINT16_MAX, &columns) < 0 || columns == 0) &&
+	if ((!given || number_parse(given, 10, UINT32_MAX, &columns) < 0 || columns == 0) &&
 	    ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0)
 		columns = window.ws_col;
 	if (columns < COLUMNS_MIN)
