@@ -103,9 +103,9 @@ void listing_print(const struct listing *listing, const struct listing_row *row,
 		if (listing_is_number(i))
 			blanks += listing->widths[i] - width;
 		if (width > 0) {
-			fprintf(out, "%*s", (int)blanks, "");
+			for (; blanks > 0; blanks--)
+				putc_unlocked(' ', out);
 			width = text_put(text, width, listing->form, out);
-			blanks = 0;
 		}
 		if (!listing_is_number(i))
 			blanks += listing->widths[i] - width;

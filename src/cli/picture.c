@@ -1,49 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The cells of a bar.
- *
- * Positions are compared on a scale that both bytes and cells divide: byte b begins at b * columns,
- * cell c at c * span. 128 bits hold that without rounding. A cell is as wide as span, so that the
- * share which a piece has of a cell fits 64 bits.
- *
- * Lanes: pieces in order of their start, longer ones first, each into the first lane where the one
- * before it has ended. What finds none goes to the last lane, where pieces overlap.
- *
- * Cells: first each goes to whoever has the most of it, a slice or the gap. Then each slice that got
- * none asks for one where it lies; it gets it if it comes alone and the owner has another one. Else
- * the cell becomes a crowd. So every slice is in some cell, alone or counted.
- */
-#include "picture.h"
+/* A picture's scale, sums, and legend. */
+#include "picture_internal.h"
 
 #include "cleanup.h"
 #include "overflow.h"
-#include "vec.h"
 
 #include <errno.h>
 #include <string.h>
-
-typedef unsigned __int128 wide;
-
-#define LAST_LANE (PICTURE_LANES_MAX - 1)
-
-/* A slice, as far as it lies on this image. */
-struct extent_of_slice {
-	uint64_t start;
-	uint64_t bytes;
-	bool outside; /* some of it is past the image's end */
-};
-
-/* What is only needed while a picture is made. Arrays of pieces, slices, or cells. */
-struct workshop {
-	struct picture *picture;
-	unsigned char *lanes; /* of each piece */
-	uint32_t *owned;      /* cells that a slice has to itself */
-	struct extent_of_slice *slices;
-	uint64_t *best;    /* share of a cell that its owner has */
-	uint64_t *gaps;    /* share of a column that is in no slice */
-	int64_t *entering; /* into each cell of the last lane: pieces, less those that leave */
-	uint64_t *entering_sums; /* of their slices, so that one alone is known */
-	VEC(struct picture_range) visible_gaps;
-};
 
 static void workshop_clear(struct workshop *workshop)
 {
@@ -80,27 +43,28 @@ uint64_t picture_offset(const struct picture *picture, unsigned column)
 
 unsigned picture_column(const struct picture *picture, uint64_t offset)
 {
-	return min_u64((wide)offset * picture->columns / picture->span, picture->columns - 1);
+	if (offset >= picture->span)
+		return picture->columns - 1;
+	return (wide)offset * picture->columns / picture->span;
 }
 
 unsigned picture_image_columns(const struct picture *picture)
 {
 	wide end = (wide)picture->input->size * picture->columns;
 
-	return min_u64((end + picture->span - 1) / picture->span, picture->columns);
+	return (end + picture->span - 1) / picture->span;
 }
 
-/* The last column that shows some of [start, end). */
-static unsigned last_column(const struct picture *picture, uint64_t start, uint64_t end)
+unsigned picture_last_column(const struct picture *picture, uint64_t start, uint64_t end)
 {
-	unsigned column = picture_column(picture, start);
-	wide last = ((wide)end * picture->columns + picture->span - 1) / picture->span;
-
-	return end > start ? max_u64(column, min_u64(last, picture->columns) - 1) : column;
+	if (end >= picture->span)
+		return picture->columns - 1;
+	if (end <= start)
+		return picture_column(picture, start);
+	return ((wide)end * picture->columns - 1) / picture->span;
 }
 
-/* How much of the cell [start, end) has. */
-static uint64_t share(const struct picture *picture, unsigned column, uint64_t start, uint64_t end)
+uint64_t picture_share(const struct picture *picture, unsigned column, uint64_t start, uint64_t end)
 {
 	wide cell = (wide)column * picture->span;
 	wide from = (wide)start * picture->columns;
@@ -134,7 +98,7 @@ static int add_gap(struct workshop *workshop, uint64_t start, uint64_t end)
 {
 	struct picture *picture = workshop->picture;
 	struct picture_range gap = { start, end };
-	unsigned last = last_column(picture, start, end);
+	unsigned last = picture_last_column(picture, start, end);
 	wide length = (wide)(end - start) * picture->columns;
 
 	if (start >= end)
@@ -142,7 +106,7 @@ static int add_gap(struct workshop *workshop, uint64_t start, uint64_t end)
 	picture->gap_count++;
 	picture->largest_gap = max_u64(picture->largest_gap, end - start);
 	for (unsigned i = picture_column(picture, start); i <= last; i++)
-		workshop->gaps[i] += share(picture, i, start, end);
+		workshop->gaps[i] += picture_share(picture, i, start, end);
 	/* Else it has no cell. */
 	return length * 2 > picture->span ? vec_push(&workshop->visible_gaps, gap) : 0;
 }
@@ -193,189 +157,16 @@ static int measure_holes(struct picture *picture)
 
 		picture->hole += end - start;
 		for (unsigned c = picture_column(picture, start);
-		     start < end && c <= last_column(picture, start, end); c++)
-			holes[c] += share(picture, c, start, end);
+		     start < end && c <= picture_last_column(picture, start, end); c++)
+			holes[c] += picture_share(picture, c, start, end);
 	}
 	for (unsigned c = 0; c < picture_image_columns(picture); c++) {
-		uint64_t width = share(picture, c, 0, input->size);
+		uint64_t width = picture_share(picture, c, 0, input->size);
 		uint64_t data = width - holes[c];
 
 		picture->stored[c] = data == 0 ? 0 : data == width ? 8 : 1 + (wide)data * 7 / width;
 	}
 	return 0;
-}
-
-/* --- lanes and cells ------------------------------------------------------------------------ */
-
-static struct picture_cell *cell_at(const struct picture *picture, unsigned lane, unsigned column)
-{
-	return &picture->cells[(size_t)lane * picture->columns + column];
-}
-
-static void choose_lanes(struct workshop *workshop)
-{
-	struct picture *picture = workshop->picture;
-	const struct picture_input *input = picture->input;
-	uint64_t ends[PICTURE_LANES_MAX] = { 0 };
-
-	picture->lane_count = 1;
-	for (size_t i = 0; i < input->piece_count; i++) {
-		const struct picture_piece *piece = &input->pieces[i];
-		unsigned lane = 0;
-
-		while (lane < LAST_LANE && ends[lane] > piece->start)
-			lane++;
-		ends[lane] = max_u64(ends[lane], piece->end);
-		workshop->lanes[i] = lane;
-		picture->lane_count = max_u64(picture->lane_count, lane + 1);
-	}
-}
-
-static void paint_piece(struct workshop *workshop, const struct picture_piece *piece, unsigned lane)
-{
-	struct picture *picture = workshop->picture;
-	unsigned first = picture_column(picture, piece->start);
-	unsigned last = last_column(picture, piece->start, piece->end);
-
-	if (piece->start >= picture->span && piece->end > piece->start)
-		return;
-	if (lane == LAST_LANE) {
-		workshop->entering[first]++;
-		workshop->entering[last + 1]--;
-		workshop->entering_sums[first] += piece->slice;
-		workshop->entering_sums[last + 1] -= piece->slice;
-		return;
-	}
-	for (unsigned c = first; c <= last; c++) {
-		uint64_t mine = share(picture, c, piece->start, piece->end);
-		uint64_t *best = &workshop->best[(size_t)lane * picture->columns + c];
-
-		if (mine > *best) {
-			*best = mine;
-			*cell_at(picture, lane, c) = (struct picture_cell){ piece->slice, 1 };
-		}
-	}
-}
-
-static void paint_last_lane(struct workshop *workshop)
-{
-	struct picture *picture = workshop->picture;
-	int64_t count = 0;
-	uint64_t sum = 0;
-
-	if (picture->lane_count < PICTURE_LANES_MAX)
-		return;
-	for (unsigned c = 0; c < picture->columns; c++) {
-		count += workshop->entering[c];
-		sum += workshop->entering_sums[c];
-		if (count == 0)
-			continue;
-		*cell_at(picture, LAST_LANE, c) = (struct picture_cell){
-			.slice = count == 1 ? (uint32_t)sum : PICTURE_CROWD,
-			.count = min_u64(count, UINT32_MAX),
-		};
-		workshop->best[(size_t)LAST_LANE * picture->columns + c] = picture->span;
-	}
-}
-
-/* A cell of the first lane goes to the gap when that has more of it than any slice. */
-static void paint_gaps(struct workshop *workshop)
-{
-	struct picture *picture = workshop->picture;
-
-	for (unsigned c = 0; c < picture->columns; c++) {
-		uint64_t best = 0;
-
-		for (unsigned lane = 0; lane < picture->lane_count; lane++)
-			best = max_u64(best, workshop->best[(size_t)lane * picture->columns + c]);
-		if (workshop->gaps[c] > best)
-			*cell_at(picture, 0, c) = (struct picture_cell){ .slice = PICTURE_GAP };
-	}
-}
-
-/* The column where the piece has the most. */
-static unsigned home_column(const struct picture *picture, const struct picture_piece *piece)
-{
-	unsigned first = picture_column(picture, piece->start);
-	unsigned last = last_column(picture, piece->start, piece->end);
-	unsigned home = first;
-
-	/* One in the middle has it all, like all in the middle. */
-	for (unsigned c = first; c <= last && c <= first + 2; c++)
-		if (share(picture, c, piece->start, piece->end) >
-		    share(picture, home, piece->start, piece->end))
-			home = c;
-	return home;
-}
-
-/* Slices that ask for a cell. */
-struct asking {
-	uint32_t count;
-	uint32_t slice; /* of one, if alone */
-};
-
-static void give_cell(struct picture_cell *cell, const struct asking *asking, uint32_t *owned)
-{
-	bool owner_stays = cell->count == 1 && owned[cell->slice] == 1;
-
-	if (asking->count == 0)
-		return;
-	if (cell->count == 1 && !owner_stays)
-		owned[cell->slice]--;
-	if (asking->count == 1 && !owner_stays)
-		*cell = (struct picture_cell){ asking->slice, 1 };
-	else
-		*cell = (struct picture_cell){ PICTURE_CROWD, asking->count + owner_stays };
-}
-
-/* Find a place for slices that nobody would see. */
-static int house_the_rest(struct workshop *workshop)
-{
-	struct picture *picture = workshop->picture;
-	const struct picture_input *input = picture->input;
-	size_t cell_count = (size_t)picture->lane_count * picture->columns;
-	_cleanup_(cleanup_free) struct asking *asking = calloc(cell_count, sizeof(*asking));
-
-	if (!asking)
-		return -ENOMEM;
-	for (size_t i = 0; i < cell_count; i++)
-		if (picture->cells[i].count == 1)
-			workshop->owned[picture->cells[i].slice]++;
-	for (size_t i = 0; i < input->piece_count; i++) {
-		const struct picture_piece *piece = &input->pieces[i];
-		struct asking *at;
-
-		if (workshop->owned[piece->slice] > 0 || workshop->lanes[i] == LAST_LANE)
-			continue;
-		workshop->owned[piece->slice] = UINT32_MAX; /* asks once */
-		at = &asking[(size_t)workshop->lanes[i] * picture->columns +
-			     home_column(picture, piece)];
-		at->count++;
-		at->slice = piece->slice;
-	}
-	for (size_t i = 0; i < cell_count; i++)
-		give_cell(&picture->cells[i], &asking[i], workshop->owned);
-	return 0;
-}
-
-static int paint(struct workshop *workshop)
-{
-	struct picture *picture = workshop->picture;
-	size_t cell_count;
-
-	choose_lanes(workshop);
-	cell_count = (size_t)picture->lane_count * picture->columns;
-	picture->cells = malloc(cell_count * sizeof(*picture->cells));
-	workshop->best = calloc(cell_count, sizeof(*workshop->best));
-	if (!picture->cells || !workshop->best)
-		return -ENOMEM;
-	for (size_t i = 0; i < cell_count; i++)
-		picture->cells[i] = (struct picture_cell){ .slice = PICTURE_BLANK };
-	for (size_t i = 0; i < picture->input->piece_count; i++)
-		paint_piece(workshop, &picture->input->pieces[i], workshop->lanes[i]);
-	paint_last_lane(workshop);
-	paint_gaps(workshop);
-	return house_the_rest(workshop);
 }
 
 /* --- legend --------------------------------------------------------------------------------- */
@@ -513,7 +304,7 @@ int picture_make(const struct picture_input *input, unsigned columns, struct pic
 	if (input->piece_count > 0)
 		qsort(input->pieces, input->piece_count, sizeof(*input->pieces), compare_pieces);
 	choose_span(ret);
-	result = workshop_open(&workshop) ?: count_bytes(&workshop) ?: measure_holes(ret) ?: paint(&workshop);
+	result = workshop_open(&workshop) ?: count_bytes(&workshop) ?: measure_holes(ret) ?: workshop_paint(&workshop);
 	if (result == 0)
 		list(&workshop);
 	return result;

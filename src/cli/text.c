@@ -81,10 +81,12 @@ struct unit {
 static struct unit next_unit(const char *text, enum text_form form)
 {
 	uint32_t code = 0;
-	unsigned length = decode((const unsigned char *)text, &code);
+	unsigned length;
 
-	if (length == 0 || code < ' ' || code == 0x7f || (form == TEXT_ASCII && length > 1) ||
-	    CONTAINS(unshown, code))
+	if (*text >= ' ' && *text < 0x7f) /* nearly always */
+		return (struct unit){ .length = 1, .width = 1 };
+	length = decode((const unsigned char *)text, &code);
+	if (length <= 1 || form == TEXT_ASCII || CONTAINS(unshown, code))
 		return (struct unit){ .length = 1, .width = 4, .escaped = true };
 	return (struct unit){
 		.length = length,
@@ -101,7 +103,8 @@ static void put_unit(const char *text, const struct unit *unit, enum text_form f
 	else if (form == TEXT_XML && strchr("&<>\"'", *text))
 		fprintf(out, "&#%d;", *text);
 	else
-		fwrite(text, 1, unit->length, out);
+		for (unsigned i = 0; i < unit->length; i++)
+			putc_unlocked(text[i], out);
 }
 
 /* Whole units up to so many columns. Returns what is left of the text. */

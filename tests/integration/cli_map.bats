@@ -13,7 +13,7 @@ setup() {
 	unset NO_COLOR COLORTERM
 	export COLUMNS=48
 	mkdir "$temp/img"
-	cd "$temp/img"
+	cd "$temp/img" || return
 	make_image full 64K
 	cat >table <<-'END'
 		image  full  full
