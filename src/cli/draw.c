@@ -129,6 +129,7 @@ static int open_output(const struct tree *tree, const char *path, FILE **ret)
 {
 	_cleanup_(cleanup_close) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 	struct stat status;
+	FILE *out;
 
 	if (fd < 0 || fstat(fd, &status) < 0)
 		return -errno;
@@ -136,10 +137,11 @@ static int open_output(const struct tree *tree, const char *path, FILE **ret)
 		return -EBUSY;
 	if (S_ISREG(status.st_mode) && ftruncate(fd, 0) < 0)
 		return -errno;
-	*ret = fdopen(fd, "w");
-	if (!*ret)
+	out = fdopen(fd, "w");
+	if (!out)
 		return -errno;
-	fd = -1;
+	(void)steal_fd(&fd);
+	*ret = out;
 	return 0;
 }
 
@@ -153,8 +155,10 @@ static int draw_svg(const struct tree *tree, const struct view *view, const char
 	result = open_output(tree, path, &out);
 	if (result == 0) {
 		result = write_svg(view, out);
-		if (ferror(out) | (fclose(out) != 0) && result == 0)
-			result = errno ? -errno : -EIO;
+		if (result == 0 && (fflush(out) != 0 || ferror(out)))
+			result = -errno ?: -EIO;
+		if (fclose(out) != 0 && result == 0)
+			result = -errno;
 	}
 	if (result == -EBUSY)
 		complain("%s: this is an image, and stays as it is", path);

@@ -154,17 +154,18 @@ static int measure_holes(struct picture *picture)
 	for (size_t i = 0; i < input->hole_count; i++) {
 		uint64_t start = min_u64(input->holes[i].start, input->size);
 		uint64_t end = min_u64(input->holes[i].end, input->size);
+		unsigned last = picture_last_column(picture, start, end);
 
 		picture->hole += end - start;
-		for (unsigned c = picture_column(picture, start);
-		     start < end && c <= picture_last_column(picture, start, end); c++)
+		for (unsigned c = picture_column(picture, start); c <= last; c++)
 			holes[c] += picture_share(picture, c, start, end);
 	}
 	for (unsigned c = 0; c < picture_image_columns(picture); c++) {
 		uint64_t width = picture_share(picture, c, 0, input->size);
 		uint64_t data = width - holes[c];
 
-		picture->stored[c] = data == 0 ? 0 : data == width ? 8 : 1 + (wide)data * 7 / width;
+		if (data > 0 && width > 0)
+			picture->stored[c] = 1 + (wide)data * 7 / width;
 	}
 	return 0;
 }

@@ -139,7 +139,7 @@ static int house_the_rest(struct workshop *workshop)
 	struct picture *picture = workshop->picture;
 	const struct picture_input *input = picture->input;
 	size_t cell_count = (size_t)picture->lane_count * picture->columns;
-	_cleanup_(cleanup_free) struct asking *asking = calloc(cell_count, sizeof(*asking));
+	_cleanup_(cleanup_free) struct asking *asking = calloc(cell_count + 1, sizeof(*asking));
 
 	if (!asking)
 		return -ENOMEM;
