@@ -172,12 +172,12 @@ static bool section_name(const struct reader *reader, const GElf_Shdr *section, 
 
 	if (section->sh_name >= strings->sh_size)
 		return false;
+	size = min_u64(size, strings->sh_size - section->sh_name);
 	from = (const char *)reader->bytes->data + strings->sh_offset + section->sh_name;
-	length = strnlen(from, min_u64(strings->sh_size - section->sh_name, size));
+	length = strnlen(from, size);
 	if (length == 0 || length == size)
 		return false;
-	memcpy(name, from, length);
-	name[length] = '\0';
+	memcpy(name, from, length + 1);
 	name_flatten(name);
 	return true;
 }
@@ -231,17 +231,19 @@ static int give_section(struct reader *reader, size_t index, const GElf_Shdr *se
 	return part_give(reader, &part);
 }
 
-/* Where the names are, if they are in the bytes. */
+/* Where the names are, if they are in the bytes. (elf_getshdrstrndx() looks for a large index in a
+ * file, even where there is none.)
+ */
 static void find_strings(struct reader *reader)
 {
 	GElf_Shdr *strings = &reader->strings;
-	size_t index;
-	Elf_Scn *section;
+	size_t index = reader->header.e_shstrndx;
+	Elf_Scn *section = elf_getscn(reader->elf, 0);
 
-	if (elf_getshdrstrndx(reader->elf, &index) < 0)
-		return;
+	if (index == SHN_XINDEX && section && gelf_getshdr(section, strings))
+		index = strings->sh_link;
 	section = elf_getscn(reader->elf, index);
-	if (!section || !gelf_getshdr(section, strings) || strings->sh_type == SHT_NOBITS ||
+	if (!section || !gelf_getshdr(section, strings) || strings->sh_type != SHT_STRTAB ||
 	    strings->sh_flags & SHF_COMPRESSED || strings->sh_offset > reader->bytes->size) {
 		strings->sh_size = 0;
 		return;

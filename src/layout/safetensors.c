@@ -78,7 +78,7 @@ static bool load_shape(const json_t *shape, struct tensor *tensor)
 			return false;
 		length += snprintf(tensor->shape + length, sizeof(tensor->shape) - length,
 				   "%s%" PRIu64, i > 0 ? "," : "[", dimension);
-		if (length >= sizeof(tensor->shape) - 2)
+		if (length >= sizeof(tensor->shape) - 1)
 			return false;
 	}
 	strcpy(tensor->shape + length, length > 0 ? "]" : "[]");
