@@ -30,7 +30,7 @@
 #define NAME_MAX_LENGTH 65535
 
 /* Far above that of any model; so many bytes of zeros are read in a second. */
-#define HEADER_MAX (1ULL << 30)
+#define HEADER_MAX (1ULL << 28)
 
 enum value_type {
 	TYPE_UINT32 = 4,
