@@ -36,7 +36,7 @@ struct slice {
 	bool writable;
 	bool tail;   /* the last extent is EXTENT_TAIL */
 	bool resize; /* a tail slice that may move its image's end */
-	bool alias; /* shares a page with another slice, or bytes with itself, and one is writable */
+	bool alias;  /* shares a byte with another slice, or with itself, and one is writable */
 };
 
 /* Current size in bytes: constant, but for tail slices. */

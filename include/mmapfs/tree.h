@@ -8,8 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
-/* The names of a mount: directories, and slices as their files.
+/* The names of a mount: directories, slices as their files, symbolic links, and further names of
+ * slices.
  *
  * A builder takes images and slices in any order of names and checks them all; what it builds is
  * immutable, and shared by all threads without a lock. Nodes are numbered level by level, the
@@ -23,27 +25,43 @@ struct tree_builder;
 struct tree_defaults {
 	uid_t uid;
 	gid_t gid;
+	bool has_uid; /* given, so that they also hold for what comes from inside of an image */
+	bool has_gid;
 	bool has_mode; /* else each slice has its images' bits */
 	mode_t mode;
 	bool read_only; /* every image and slice, whatever they ask for */
 	bool no_lock;
+	bool lenient; /* slices may lie outside of their image, and fail there with EIO */
 };
 
-/* What a table may say of a slice. */
+/* What a table may say of a slice; of a directory or symbolic link all but access and resize. */
 struct slice_options {
 	enum image_access access; /* AUTO: as its images allow */
 	bool resize;
 	bool has_mode;
 	bool has_uid;
 	bool has_gid;
+	bool has_mtime;
+	bool found; /* by a layout, and not given by the user */
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
+	struct timespec mtime;
+};
+
+enum tree_kind {
+	TREE_DIRECTORY,
+	TREE_SLICE,
+	TREE_SYMLINK,
+	TREE_LINK, /* another name of a slice */
 };
 
 /* A component of a slice's name, and the whole name, in bytes. */
 #define TREE_COMPONENT_MAX 255
 #define TREE_PATH_MAX 4095
+/* The key of an attribute, of a-z, 0-9, '_', '-' and '.'; and its value, in bytes. */
+#define TREE_KEY_MAX 64
+#define TREE_VALUE_MAX 1024
 /* The name at the root that the mount keeps for itself. */
 #define TREE_RESERVED ".mmapfs"
 
@@ -52,9 +70,9 @@ struct slice_options {
  */
 struct tree_limits {
 	size_t images;
-	size_t nodes; /* slices and folders */
+	size_t nodes; /* slices, folders and the like */
 	size_t extents;
-	size_t names;  /* bytes of all slices' names, and a NUL for each */
+	size_t names;  /* bytes of all names, targets and attributes, and a NUL for each */
 	size_t errors; /* until a reader gives up */
 	size_t lines;
 	size_t text; /* bytes of a table */
@@ -86,6 +104,10 @@ void tree_builder_set_line(struct tree_builder *builder, unsigned long line);
  * tree_builder_slice: begins a slice; the extents that follow belong to it. A slice without a
  * valid extent is an error of its own line.
  * tree_builder_extent: image NULL means zeros; length EXTENT_TAIL reaches to the image's end.
+ * tree_builder_directory: for its attributes, or because it is empty; others are there by their
+ * entries.
+ * tree_builder_link: target is the name of a slice, which may come later.
+ * tree_builder_attribute: of the slice that was begun last. A key has its last value.
  */
 int tree_builder_image(struct tree_builder *builder, const char *name, const char *path,
 		       enum image_access access, struct error *error);
@@ -93,18 +115,37 @@ int tree_builder_slice(struct tree_builder *builder, const char *name,
 		       const struct slice_options *options, struct error *error);
 int tree_builder_extent(struct tree_builder *builder, const char *image, uint64_t offset,
 			uint64_t length, struct error *error);
+int tree_builder_directory(struct tree_builder *builder, const char *name,
+			   const struct slice_options *options, struct error *error);
+int tree_builder_symlink(struct tree_builder *builder, const char *name, const char *target,
+			 const struct slice_options *options, struct error *error);
+int tree_builder_link(struct tree_builder *builder, const char *name, const char *target,
+		      struct error *error);
+int tree_builder_attribute(struct tree_builder *builder, const char *key, const char *value,
+			   struct error *error);
 
 /* An extent of the slice that was begun last could not even be read, and error says so already. */
 void tree_builder_extent_unread(struct tree_builder *builder);
 
-/* Calls visit for each extent of the slice called name (a path within the mount), unchecked, as
- * the table has them; nothing is opened. -ENOENT when there is none, -ENOMEM; else the first
- * nonzero value that visit returns, or 0. The first call sorts the names, each is a binary search.
+/* An extent as the table has it, unchecked. Strings are the builder's, until something is added. */
+struct extent_view {
+	const char *image; /* the image's name, NULL: zeros */
+	const char *path;  /* and its path, or NULL */
+	uint64_t offset;
+	uint64_t length;          /* or EXTENT_TAIL */
+	enum image_access access; /* what its slice wants */
+};
+
+/* Calls visit for each extent of the slice called name (a path within the mount), or, the second
+ * one, for the one extent that is all of the image called name; nothing is opened. -ENOENT when
+ * there is none, -ENOMEM; else the first nonzero value that visit returns, or 0. The first call
+ * sorts the names, each is a binary search.
  */
-typedef int (*extent_visitor)(void *context, const char *image_path, uint64_t offset,
-			      uint64_t length);
+typedef int (*extent_visitor)(void *context, const struct extent_view *extent);
 int tree_builder_visit(struct tree_builder *builder, const char *name, extent_visitor visit,
 		       void *context);
+int tree_builder_visit_image(struct tree_builder *builder, const char *name, extent_visitor visit,
+			     void *context);
 
 /* Open the images, check every extent against them, and build. inspect: for a look only
  * (IMAGE_INSPECT). The builder is used up, whatever the outcome, but still to be freed.
@@ -120,14 +161,13 @@ void tree_free(struct tree *tree); /* takes NULL */
 #define TREE_ROOT 1U
 
 size_t tree_node_count(const struct tree *tree);
-bool tree_is_directory(const struct tree *tree, uint32_t node);
+enum tree_kind tree_kind(const struct tree *tree, uint32_t node);
 uint32_t tree_parent(const struct tree *tree, uint32_t node);           /* the root's is the root */
-const struct slice *tree_slice(const struct tree *tree, uint32_t node); /* NULL: a directory */
+const struct slice *tree_slice(const struct tree *tree, uint32_t node); /* NULL: not a slice */
 
-/* The whole name of a file's slice, "data/a". NULL: a directory. */
-const char *tree_slice_name(const struct tree *tree, uint32_t node);
-
-/* The entry of directory that is called name: its node, 0 if there is none. */
+/* The entry of directory that is called name: its node, 0 if there is none. A link's is the node of
+ * its slice.
+ */
 uint32_t tree_lookup(const struct tree *tree, uint32_t directory, const char *name);
 
 /* Entry index of directory, in order of names: its node, and its name into name. 0 past the end. */
@@ -142,19 +182,32 @@ struct tree_image {
 	struct image *image;      /* borrowed */
 };
 
-struct tree_slice {
-	const char *name;
-	const struct slice *slice;
-	/* Which of the slice's attributes the table gave itself. */
+struct tree_item {
+	enum tree_kind kind;
+	const char *name;          /* the whole one, "data/a" */
+	const struct slice *slice; /* mode, uid and gid are of any kind; the rest of a slice */
+	const char *target;        /* a symbolic link's text, the name of a link's slice; or NULL */
+	const char *attributes;    /* "key=value", one behind the other, ends with ""; or NULL */
+	unsigned links;            /* of a slice: how many names it has besides its own */
+	/* What the table gave itself. */
 	bool has_mode;
 	bool has_uid;
 	bool has_gid;
+	bool has_mtime;
+	bool outside; /* some of it lies outside of its image */
+	struct timespec mtime;
 };
 
 size_t tree_image_count(const struct tree *tree);
 struct tree_image tree_image_at(const struct tree *tree, size_t index);
-size_t tree_slice_count(const struct tree *tree);
-struct tree_slice tree_slice_at(const struct tree *tree, size_t index);
+size_t tree_item_count(const struct tree *tree);
+struct tree_item tree_item_at(const struct tree *tree, size_t index);
+
+/* The item behind a node. False: a directory that nobody has described. */
+bool tree_item(const struct tree *tree, uint32_t node, struct tree_item *ret);
+
+/* The value of one of an item's attributes, borrowed; NULL when it has none of that key. */
+const char *tree_item_attribute(const struct tree_item *item, const char *key);
 
 /* The index of the image behind an extent. */
 size_t tree_image_index(const struct tree *tree, const struct image *image);

@@ -16,6 +16,16 @@ static inline bool multiply_overflows(uint64_t a, uint64_t b, uint64_t *ret)
 	return __builtin_mul_overflow(a, b, ret);
 }
 
+static inline bool add_overflows_i64(int64_t a, int64_t b, int64_t *ret)
+{
+	return __builtin_add_overflow(a, b, ret);
+}
+
+static inline bool multiply_overflows_i64(int64_t a, int64_t b, int64_t *ret)
+{
+	return __builtin_mul_overflow(a, b, ret);
+}
+
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;

@@ -3,8 +3,11 @@
 #define CLI_CLI_H
 
 #include "mmapfs/error.h"
+#include "mmapfs/layout.h"
 #include "mmapfs/tree.h"
 #include "options.h"
+
+#include <time.h>
 
 /* Exit statuses of every verb. */
 enum {
@@ -53,10 +56,23 @@ struct session;
 struct session_options;
 int session_start(const struct session_options *options, struct session **ret);
 
-/* Build the tree of the source. Prints what is wrong. *ret is the caller's (tree_free). 0 or an
+/* Build the tree of the source. Prints what is wrong, and what layouts have noted unless report is
+ * there to take it, with what else they have found (layout_report_clear). *ret is the caller's (tree_free). 0 or an
  * exit status.
  */
 int source_build(const struct source *source, const struct options *options, bool inspect,
-		 struct tree **ret);
+		 struct layout_report *report, struct tree **ret);
+
+/* How far a long scan has come, on a terminal, from its second second on. */
+struct progress {
+	bool terminal;
+	bool shown;
+	struct timespec began;
+};
+
+struct progress progress_begin(void);
+int progress_show(void *context, const char *source, uint64_t offset, uint64_t size,
+		  size_t members);
+void progress_end(struct progress *progress);
 
 #endif

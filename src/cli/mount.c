@@ -228,7 +228,7 @@ static int serve(const struct source *source, const struct options *options,
 	session_options.source = name ?: "mmapfs";
 	result = session_start(&session_options, &session) ?:
 		 check_mountpoint(mountpoint_argument, &mountpoint) ?:
-		 source_build(source, options, false, &tree) ?:
+		 source_build(source, options, false, NULL, &tree) ?:
 		 check_images_outside(tree, mountpoint);
 	if (result != 0 || options->fake)
 		return result;

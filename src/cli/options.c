@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line. options.def lists the options; this file decodes and describes them. */
-#include "options.h"
+#include "options_internal.h"
 
 #include "cleanup.h"
 #include "size.h"
@@ -22,15 +22,6 @@ enum option_key {
 #include "options.def"
 #undef OPTION
 #undef MOUNT_OPTION
-};
-
-enum mount_option_key {
-	MOUNT_OPTION_END,
-#define OPTION(key, ...)
-#define MOUNT_OPTION(key, ...) MOUNT_OPTION_##key,
-#include "options.def"
-#undef OPTION
-#undef MOUNT_OPTION
 #undef IGNORED
 };
 
@@ -43,13 +34,6 @@ struct option_entry {
 	const char *help;
 };
 
-struct mount_option_entry {
-	enum mount_option_key key;
-	const char *name;
-	const char *argument;
-	const char *help;
-};
-
 static const struct option_entry entries[] = {
 #define OPTION(key, letter, name, argument, verbs, help)                                           \
 	{ OPTION_##key, letter, name, argument, verbs, help },
@@ -58,28 +42,8 @@ static const struct option_entry entries[] = {
 #include "options.def"
 #undef OPTION
 #undef MOUNT_OPTION
-};
-
-static const struct mount_option_entry mount_entries[] = {
-#define OPTION(key, ...)
-#define MOUNT_OPTION(key, name, argument, help) { MOUNT_OPTION_##key, name, argument, help },
-#include "options.def"
-#undef OPTION
-#undef MOUNT_OPTION
 #undef IGNORED
 };
-
-static const char *const ignored[] = {
-#define OPTION(key, ...)
-#define MOUNT_OPTION(key, ...)
-#define IGNORED(name) name,
-#include "options.def"
-#undef OPTION
-#undef MOUNT_OPTION
-#undef IGNORED
-};
-
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 static const char *const verb_names[] = {
 	[VERB_MOUNT] = "mount",
@@ -87,134 +51,6 @@ static const char *const verb_names[] = {
 	[VERB_WHERE] = "where",
 	[VERB_UMOUNT] = "umount",
 };
-
-static bool is_ignored(const char *option)
-{
-	if (strncmp(option, "x-", 2) == 0 || strncmp(option, "X-", 2) == 0 ||
-	    strncmp(option, "comment=", 8) == 0 || strncmp(option, "user=", 5) == 0 ||
-	    *option == '\0')
-		return true;
-	for (size_t i = 0; i < COUNT(ignored); i++)
-		if (strcmp(option, ignored[i]) == 0)
-			return true;
-	return false;
-}
-
-/* Index of value in the words, or -EINVAL. */
-static int find_word(const char *value, const char *const *words, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(value, words[i]) == 0)
-			return i;
-	return -EINVAL;
-}
-
-static int append_fuse_option(struct options *options, const char *option)
-{
-	size_t length = strlen(option);
-	/* A comma, and the NUL. */
-	int result = vec_reserve_((void **)&options->fuse_options, &options->fuse_options_room,
-				  options->fuse_options_length, length + 2, 1);
-
-	if (result < 0)
-		return result;
-	if (options->fuse_options_length > 0)
-		options->fuse_options[options->fuse_options_length++] = ',';
-	memcpy(options->fuse_options + options->fuse_options_length, option, length + 1);
-	options->fuse_options_length += length;
-	return 0;
-}
-
-static int set_mount_option(struct options *options, enum mount_option_key key, const char *value)
-{
-	static const char *const caches[] = { "auto", "none", "always" };
-	static const char *const switches[] = { "off", "on" };
-	unsigned long number = 0;
-	int result = 0;
-
-	switch (key) {
-	case MOUNT_OPTION_RO:
-	case MOUNT_OPTION_RW:
-		options->read_only = key == MOUNT_OPTION_RO;
-		break;
-	case MOUNT_OPTION_ALLOW_OTHER:
-		return append_fuse_option(options, "allow_other");
-	case MOUNT_OPTION_UID:
-		result = number_parse(value, 10, UINT_MAX - 1, &number);
-		options->uid = number;
-		break;
-	case MOUNT_OPTION_GID:
-		result = number_parse(value, 10, UINT_MAX - 1, &number);
-		options->gid = number;
-		break;
-	case MOUNT_OPTION_MODE:
-		result = number_parse(value, 8, 0777, &number);
-		options->mode = number;
-		options->has_mode = true;
-		break;
-	case MOUNT_OPTION_CACHE:
-		result = find_word(value, caches, COUNT(caches));
-		options->cache = result < 0 ? CACHE_OPTION_AUTO : (enum cache_option)result;
-		break;
-	case MOUNT_OPTION_XATTR:
-		options->xattr = true;
-		break;
-	case MOUNT_OPTION_LOCK:
-		result = find_word(value, switches, COUNT(switches));
-		options->no_lock = result == 0;
-		break;
-	case MOUNT_OPTION_SOURCE_TABLE:
-		options->source_is_table = true;
-		break;
-	case MOUNT_OPTION_END:
-		break;
-	}
-	return result < 0 ? result : 0;
-}
-
-/* One element of a -o list. Modifies it. */
-static int read_mount_option(struct options *options, char *option, struct error *error)
-{
-	for (size_t i = 0; i < COUNT(mount_entries); i++) {
-		const struct mount_option_entry *entry = &mount_entries[i];
-		size_t length = strlen(entry->name);
-		const char *value = NULL;
-		int result;
-
-		if (strncmp(option, entry->name, length) != 0 ||
-		    (option[length] != '\0' && option[length] != '='))
-			continue;
-		if (option[length] == '=')
-			value = option + length + 1;
-		if (!entry->argument != !value) {
-			error_add(error, NULL, "option '%s' %s", entry->name,
-				  value ? "takes no value" : "needs a value");
-			return -EINVAL;
-		}
-		result = set_mount_option(options, entry->key, value);
-		if (result == -EINVAL)
-			error_add(error, NULL, "option '%s': bad value '%s', wants %s", entry->name,
-				  value, entry->argument);
-		return result;
-	}
-	return is_ignored(option) ? 0 : append_fuse_option(options, option);
-}
-
-static int read_mount_options(struct options *options, const char *list, struct error *error)
-{
-	_cleanup_(cleanup_free) char *copy = strdup(list);
-	char *rest = copy;
-	char *option;
-	int result = copy ? 0 : -ENOMEM;
-
-	while (rest && (option = strsep(&rest, ",")) != NULL) {
-		int one = read_mount_option(options, option, error);
-
-		if (one < 0)
-			result = one;
-	}
-	return result;
-}
 
 static int set_option(struct options *options, enum option_key key, char *value,
 		      struct error *error)
@@ -227,7 +63,7 @@ static int set_option(struct options *options, enum option_key key, char *value,
 		options->table = value;
 		break;
 	case OPTION_MOUNT_OPTIONS:
-		return read_mount_options(options, value, error);
+		return mount_options_read(options, value, error);
 	case OPTION_FOREGROUND:
 		options->foreground = true;
 		break;
@@ -339,7 +175,7 @@ static int parse_helper(int argc, char **argv, struct options *options, struct e
 			options->version = true;
 			break;
 		case 'o':
-			one = read_mount_options(options, optarg, error);
+			one = mount_options_read(options, optarg, error);
 			break;
 		case ':':
 			error_add(error, NULL, "option '-%c' needs a value", optopt);
@@ -363,7 +199,7 @@ static int parse_helper(int argc, char **argv, struct options *options, struct e
 
 int options_parse(int argc, char **argv, struct options *ret, struct error *error)
 {
-	int verb = argc > 1 ? find_word(argv[1], verb_names, COUNT(verb_names)) : -EINVAL;
+	int verb = argc > 1 ? option_word(argv[1], verb_names, COUNT(verb_names)) : -EINVAL;
 
 	*ret = (struct options){
 		.verb = verb < 0 ? VERB_MOUNT : (enum verb)verb,
@@ -390,6 +226,8 @@ void options_clear(struct options *options)
 {
 	free(options->slices);
 	free(options->fuse_options);
+	free(options->layout);
+	free(options->mtdparts);
 	*options = (struct options){ 0 };
 }
 
@@ -452,15 +290,14 @@ void options_print_help(FILE *out)
 		print_help_entry(label, entries[i].help, out);
 	}
 	fputs("\nMount options (-o):\n", out);
-	for (size_t i = 0; i < COUNT(mount_entries); i++) {
-		snprintf(label, sizeof(label), "%s%s%s", mount_entries[i].name,
-			 mount_entries[i].argument ? "=" : "",
-			 mount_entries[i].argument ? mount_entries[i].argument : "");
-		print_help_entry(label, mount_entries[i].help, out);
+	for (const struct mount_option_entry *entry = mount_option_entries; entry->name; entry++) {
+		snprintf(label, sizeof(label), "%s%s%s", entry->name, entry->argument ? "=" : "",
+			 entry->argument ? entry->argument : "");
+		print_help_entry(label, entry->help, out);
 	}
 	fputs("\nOther options go to libfuse and the kernel. Ignored, for fstab(5):\n  ", out);
-	for (size_t i = 0; i < COUNT(ignored); i++)
-		column = print_word(ignored[i], column, 2, out);
+	for (const char *const *word = mount_options_ignored; *word; word++)
+		column = print_word(*word, column, 2, out);
 	print_word("x-*", column, 2, out);
 	putc('\n', out);
 }
@@ -477,9 +314,7 @@ void options_print_manual(FILE *out)
 		fprintf(out, "\n%s.\n", entry->help);
 	}
 	fputs(".El\n.Pp\nMount options, behind\n.Fl o :\n.Bl -tag -width Ds\n", out);
-	for (size_t i = 0; i < COUNT(mount_entries); i++) {
-		const struct mount_option_entry *entry = &mount_entries[i];
-
+	for (const struct mount_option_entry *entry = mount_option_entries; entry->name; entry++) {
 		fprintf(out, ".It Cm %s", entry->name);
 		if (entry->argument)
 			fprintf(out, " Ns = Ns Ar %s", entry->argument);
@@ -487,7 +322,7 @@ void options_print_manual(FILE *out)
 	}
 	fputs(".El\n.Pp\nOther options go to libfuse and the kernel.\nIgnored, for\n.Xr fstab 5 :\n",
 	      out);
-	for (size_t i = 0; i < COUNT(ignored); i++)
-		fprintf(out, ".Cm %s ,\n", ignored[i]);
+	for (const char *const *word = mount_options_ignored; *word; word++)
+		fprintf(out, ".Cm %s ,\n", *word);
 	fputs(".Cm comment= ,\nand all that begin with\n.Cm x- .\n", out);
 }

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -15,6 +16,9 @@ enum verb {
 	VERB_WHERE,
 	VERB_UMOUNT,
 };
+
+/* How deep layouts may be looked for in what layouts have found. */
+#define OPTION_DEPTH_MAX 16
 
 enum cache_option {
 	CACHE_OPTION_AUTO,
@@ -41,10 +45,21 @@ struct options {
 	bool no_lock;
 	bool source_is_table;
 	bool has_mode;
+	bool has_uid; /* given, not the caller's own */
+	bool has_gid;
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
 	enum cache_option cache;
+	char *layout;         /* owned; NULL: whichever recognises the image */
+	char *mtdparts;       /* owned, or NULL */
+	uint64_t chunk;       /* bytes, or 0 */
+	uint64_t sector_size; /* bytes, or 0 */
+	unsigned depth;
+	bool gaps;
+	bool whole;
+	bool lenient;
+
 	char *fuse_options; /* comma list of what is not ours; owned, "" for none */
 	size_t fuse_options_length;
 	size_t fuse_options_room;

@@ -6,6 +6,7 @@
 #include "mmapfs/layout.h"
 #include "session.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -43,19 +44,83 @@ static json_t *json_extent(const struct tree *tree, const struct extent *extent,
 			 "length", (json_int_t)length);
 }
 
-static json_t *json_slice(const struct tree *tree, const struct tree_slice *entry)
+/* What else is said of an item, where it is said. */
+static void add_details(json_t *object, const struct tree_item *item)
 {
-	const struct slice *slice = entry->slice;
+	json_t *attributes = item->attributes ? json_object() : NULL;
+
+	if (item->has_mode)
+		json_object_set_new(object, "mode", json_sprintf("%04o", item->slice->mode));
+	if (item->has_uid)
+		json_object_set_new(object, "uid", json_integer(item->slice->uid));
+	if (item->has_gid)
+		json_object_set_new(object, "gid", json_integer(item->slice->gid));
+	if (item->has_mtime)
+		json_object_set_new(object, "mtime", json_integer(item->mtime.tv_sec));
+	for (const char *at = item->attributes; at && *at; at += strlen(at) + 1) {
+		const char *value = strchr(at, '=');
+		char key[TREE_KEY_MAX + 1];
+
+		snprintf(key, sizeof(key), "%.*s", (int)(value - at), at);
+		json_object_set_new(attributes, key, json_text(value + 1));
+	}
+	if (attributes)
+		json_object_set_new(object, "attributes", attributes);
+}
+
+static json_t *json_slice(const struct tree *tree, const struct tree_item *item)
+{
+	const struct slice *slice = item->slice;
 	json_t *extents = json_array();
+	json_t *object;
 	uint64_t size = 0;
 
 	(void)slice_size(slice, &size);
 	for (uint32_t i = 0; i < slice->extent_count; i++)
 		json_array_append_new(extents, json_extent(tree, &slice->extents[i], size));
-	return json_pack("{s:o, s:s, s:I, s:b, s:b, s:b, s:o}", "name", json_text(entry->name),
-			 "access", slice->writable ? "rw" : "ro", "size", (json_int_t)size, "tail",
-			 slice->tail, "resize", slice->resize, "alias", slice->alias, "extents",
-			 extents);
+	object = json_pack("{s:o, s:s, s:I, s:b, s:b, s:b, s:b, s:o}", "name",
+			   json_text(item->name), "access", slice->writable ? "rw" : "ro", "size",
+			   (json_int_t)size, "tail", slice->tail, "resize", slice->resize, "alias",
+			   slice->alias, "outside", item->outside, "extents", extents);
+	if (object)
+		add_details(object, item);
+	return object;
+}
+
+/* A directory, symlink or link. */
+static json_t *json_other(const struct tree *tree, const struct tree_item *item)
+{
+	static const char *const kinds[] = {
+		[TREE_DIRECTORY] = "directory",
+		[TREE_SYMLINK] = "symlink",
+		[TREE_LINK] = "link",
+	};
+	json_t *object =
+		json_pack("{s:o, s:s}", "name", json_text(item->name), "kind", kinds[item->kind]);
+
+	if (object && item->target)
+		json_object_set_new(object, "target", json_text(item->target));
+	if (object && item->kind != TREE_LINK)
+		add_details(object, item);
+	return object;
+}
+
+static json_t *json_finding(const struct layout_finding *finding)
+{
+	json_t *left_out = json_array();
+	json_t *notes = json_array();
+
+	for (size_t i = 0; i < finding->left_out_count; i++)
+		json_array_append_new(left_out,
+				      json_pack("{s:o, s:I}", "reason",
+						json_text(finding->left_out[i].reason), "count",
+						(json_int_t)finding->left_out[i].count));
+	for (size_t i = 0; i < finding->note_count; i++)
+		json_array_append_new(notes, json_text(finding->notes[i]));
+	return json_pack("{s:o, s:o, s:o, s:I, s:o, s:o}", "source", json_text(finding->source),
+			 "directory", json_text(finding->directory), "layout",
+			 finding->format ? json_text(finding->format) : json_null(), "files",
+			 (json_int_t)finding->members, "left_out", left_out, "notes", notes);
 }
 
 static json_t *json_image(const struct tree_image *image)
@@ -81,7 +146,25 @@ static int print_element(json_t *element, bool first)
 	return result;
 }
 
-static int print_json(const struct tree *tree)
+/* All items that are slices, or all that are not. */
+static int print_items(const struct tree *tree, bool slices)
+{
+	bool first = true;
+	int result = 0;
+
+	for (size_t i = 0; i < tree_item_count(tree); i++) {
+		struct tree_item item = tree_item_at(tree, i);
+
+		if ((item.kind == TREE_SLICE) != slices)
+			continue;
+		result |= print_element(slices ? json_slice(tree, &item) : json_other(tree, &item),
+					first);
+		first = false;
+	}
+	return result;
+}
+
+static int print_json(const struct tree *tree, const struct layout_report *report)
 {
 	int result = 0;
 
@@ -92,13 +175,34 @@ static int print_json(const struct tree *tree)
 		result |= print_element(json_image(&image), i == 0);
 	}
 	fputs("\n], \"slices\": [", stdout);
-	for (size_t i = 0; i < tree_slice_count(tree); i++) {
-		struct tree_slice slice = tree_slice_at(tree, i);
-
-		result |= print_element(json_slice(tree, &slice), i == 0);
-	}
+	result |= print_items(tree, true);
+	fputs("\n], \"others\": [", stdout);
+	result |= print_items(tree, false);
+	fputs("\n], \"layouts\": [", stdout);
+	for (size_t i = 0; i < report->count; i++)
+		result |= print_element(json_finding(&report->findings[i]), i == 0);
 	fputs("\n]}\n", stdout);
 	return result ? -ENOMEM : 0;
+}
+
+/* What the table does not say by itself, as comments of it. */
+static void print_findings(const struct layout_report *report)
+{
+	for (size_t i = 0; i < report->count; i++) {
+		const struct layout_finding *finding = &report->findings[i];
+
+		if (!finding->format && finding->left_out_count == 0 && finding->note_count == 0)
+			continue;
+		printf("# %s: %s, %zu file%s", finding->source,
+		       finding->format ?: "nothing to show", finding->members,
+		       finding->members == 1 ? "" : "s");
+		for (size_t j = 0; j < finding->left_out_count; j++)
+			printf("%s%" PRIu64 " %s", j == 0 ? "; left out: " : ", ",
+			       finding->left_out[j].count, finding->left_out[j].reason);
+		putchar('\n');
+		for (size_t j = 0; j < finding->note_count; j++)
+			printf("# %s: %s\n", finding->source, finding->notes[j]);
+	}
 }
 
 /* What libfuse would refuse at the mount is refused here. */
@@ -118,13 +222,19 @@ static int check_options(const struct options *options)
 int verb_plan(const struct options *options)
 {
 	_cleanup_(cleanup_tree) struct tree *tree = NULL;
+	_cleanup_(layout_report_clear) struct layout_report report = { 0 };
 	struct source source;
 	int result = check_options(options) ?: source_choose(options, options->argument_count, &source)
-			     ?: source_build(&source, options, true, &tree);
+			     ?: source_build(&source, options, true, &report, &tree);
 
 	if (result != 0)
 		return result;
-	result = options->json ? print_json(tree) : table_write(tree, stdout);
+	if (options->json) {
+		result = print_json(tree, &report);
+	} else {
+		result = table_write(tree, stdout);
+		print_findings(&report);
+	}
 	if (result == -ENOMEM) {
 		complain("%s", strerror(-result));
 		return EXIT_FAILED;

@@ -50,36 +50,74 @@ static char *folder_of(const char *table)
 	return steal_pointer(&path);
 }
 
-static int read_file(const char *table, struct tree_builder *builder, struct error *error)
+static int read_file(const char *table, const struct layout_settings *layouts,
+		     struct tree_builder *builder, struct error *error)
 {
 	_cleanup_(cleanup_fclose) FILE *file = fopen(table, "re");
 	_cleanup_(cleanup_free) char *folder = file ? folder_of(table) : NULL;
 
 	if (folder)
-		return table_read(file, folder, builder, error);
+		return table_read(file, folder, layouts, builder, error);
 	error_add(error, NULL, "%s: %s", table, strerror(errno));
 	return -EINVAL;
 }
 
-static int read_table(const char *table, struct tree_builder *builder, struct error *error)
+static int read_table(const char *table, const struct layout_settings *layouts,
+		      struct tree_builder *builder, struct error *error)
 {
 	_cleanup_(cleanup_free) char *folder = NULL;
 
 	if (strcmp(table, "-") != 0)
-		return read_file(table, builder, error);
+		return read_file(table, layouts, builder, error);
 	folder = realpath(".", NULL);
-	return folder ? table_read(stdin, folder, builder, error) : -errno;
+	return folder ? table_read(stdin, folder, layouts, builder, error) : -errno;
+}
+
+/* The members of the image, and the image itself where it has none or is asked for. */
+static int read_members(const char *image, const struct options *options,
+			const struct layout_settings *layouts, struct spec_reader *reader,
+			struct tree_builder *builder, struct error *error)
+{
+	struct layout_request request = {
+		.directory = "",
+		.type = options->layout,
+		.mtdparts = options->mtdparts,
+		.chunk = options->chunk,
+		.sector_size = options->sector_size,
+		.depth = options->depth,
+		.gaps = options->gaps,
+	};
+	int result;
+
+	if (options->layout && strcmp(options->layout, "none") == 0)
+		return spec_whole_image(reader, error);
+	if (options->layout && strcmp(options->layout, "auto") == 0)
+		request.type = NULL;
+	if (options->whole) {
+		const char *slash = strrchr(image, '/');
+
+		request.taken = slash ? slash + 1 : image;
+		result = spec_whole_image(reader, error);
+		if (result < 0)
+			return result;
+	}
+	result = spec_image(reader, error, &request.source)
+			 ?: layout_expand(builder, &request, layouts, error);
+	if (result == -ENOENT)
+		result = options->whole ? 0 : spec_whole_image(reader, error);
+	return result;
 }
 
 static int read_slices(const struct source *source, const struct options *options,
-		       struct tree_builder *builder, struct error *error)
+		       const struct layout_settings *layouts, struct tree_builder *builder,
+		       struct error *error)
 {
 	_cleanup_(cleanup_reader) struct spec_reader *reader =
 		spec_reader_new(builder, source->image);
 	int result = reader ? 0 : -ENOMEM;
 
 	if (reader && options->slice_count == 0)
-		return spec_whole_image(reader, error);
+		return read_members(source->image, options, layouts, reader, builder, error);
 	for (size_t i = 0; reader && i < options->slice_count; i++) {
 		int one = spec_read(reader, options->slices[i], error);
 
@@ -104,8 +142,22 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Whether what is asked for makes sense before any image is looked at. */
+static int check_layout(const struct source *source, const struct options *options,
+			struct error *error)
+{
+	const char *layout = options->layout;
+
+	if (!layout || strcmp(layout, "none") == 0 || strcmp(layout, "auto") == 0)
+		return 0;
+	if (layout_exists(layout))
+		return 0;
+	error_add(error, NULL, "option 'layout': there is no layout '%s'", layout);
+	return -EINVAL;
+}
+
 static int build(const struct source *source, const struct options *options, bool inspect,
-		 struct error *error, struct tree **ret)
+		 const struct layout_settings *layouts, struct error *error, struct tree **ret)
 {
 	const char *file = source->table && strcmp(source->table, "-") == 0 ? "standard input"
 									    : source->table;
@@ -113,6 +165,9 @@ static int build(const struct source *source, const struct options *options, boo
 	struct tree_defaults defaults = {
 		.uid = options->uid,
 		.gid = options->gid,
+		.has_uid = options->has_uid,
+		.has_gid = options->has_gid,
+		.lenient = options->lenient,
 		.has_mode = options->has_mode,
 		.mode = options->mode,
 		.read_only = options->read_only,
@@ -123,20 +178,41 @@ static int build(const struct source *source, const struct options *options, boo
 	if (!builder)
 		return -ENOMEM;
 	raise_descriptor_limit();
-	result = source->table ? read_table(source->table, builder, error)
-			       : read_slices(source, options, builder, error);
-	if (result < 0 && result != -EINVAL)
+	result = source->table ? read_table(source->table, layouts, builder, error)
+			       : read_slices(source, options, layouts, builder, error);
+	if (result < 0 && (result != -EINVAL || (!source->table && options->slice_count == 0)))
 		return result;
 	/* Even after a bad line: what is wrong with the good ones is worth saying at once. */
 	return tree_build(builder, &defaults, inspect, error, ret);
 }
 
-int source_build(const struct source *source, const struct options *options, bool inspect,
-		 struct tree **ret)
+/* What whoever mounts should know, unless a plan says it. */
+static void print_notes(const struct layout_report *report)
 {
-	struct error error = ERROR_INIT;
-	int result = build(source, options, inspect, &error, ret);
+	for (size_t i = 0; i < report->count; i++)
+		for (size_t j = 0; j < report->findings[i].note_count; j++)
+			complain("%s: %s", report->findings[i].source,
+				 report->findings[i].notes[j]);
+}
 
+int source_build(const struct source *source, const struct options *options, bool inspect,
+		 struct layout_report *report, struct tree **ret)
+{
+	struct layout_report own_report = { 0 };
+	struct progress progress = progress_begin();
+	const struct layout_settings layouts = {
+		.report = report ?: &own_report,
+		.progress = progress_show,
+		.context = &progress,
+	};
+	struct error error = ERROR_INIT;
+	int result = check_layout(source, options, &error)
+			     ?: build(source, options, inspect, &layouts, &error, ret);
+
+	progress_end(&progress);
+	if (result == 0)
+		print_notes(&own_report);
+	layout_report_clear(&own_report);
 	if (result == 0)
 		return 0;
 	if (result != -EINVAL && result != -E2BIG)

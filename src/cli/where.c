@@ -28,17 +28,18 @@ struct printing {
 	uint64_t left; /* bytes of the file that extents so far do not cover */
 };
 
-static int print_extent(void *context, const char *image, uint64_t offset, uint64_t length)
+static int print_extent(void *context, const struct extent_view *extent)
 {
 	struct printing *printing = context;
+	uint64_t length = extent->length;
 
 	if (length == EXTENT_TAIL)
 		length = printing->left;
 	printing->left -= length;
 	table_write_escaped(printing->file, stdout);
 	putchar(' ');
-	table_write_escaped(image ? image : "-", stdout);
-	printf(" %" PRIu64 " %" PRIu64 "\n", offset, length);
+	table_write_escaped(extent->path ?: "-", stdout);
+	printf(" %" PRIu64 " %" PRIu64 "\n", extent->offset, length);
 	return 0;
 }
 
@@ -65,7 +66,7 @@ static int read_mounted_table(const char *mountpoint, struct mounted_table *moun
 	mounted->builder = tree_builder_new("table");
 	if (!mounted->builder)
 		return -ENOMEM;
-	result = table_read(table, "/", mounted->builder, &error);
+	result = table_read(table, "/", NULL, mounted->builder, &error);
 	complain_all(&error);
 	if (result < 0)
 		return result;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which slices share pages with which.
+/* Which slices share bytes with which.
  *
  * Listing the pairs would be quadratic (a whole-disk slice over a million members), and only one
  * bit a slice is wanted. So the ranges are sorted by where they begin, and then
@@ -14,7 +14,6 @@
 #include "overlap.h"
 
 #include "cleanup.h"
-#include "map.h"
 #include "overflow.h"
 #include "vec.h"
 
@@ -110,16 +109,14 @@ static void mark_meetings(const range_vec *ranges, struct slice *slices, bool wr
 	}
 }
 
-/* The ranges of a slice in its images, rounded out to pages when pages is set. */
-static int add_ranges(range_vec *ranges, const struct slice *slice, size_t index, bool pages)
+/* The ranges of a slice in its images. */
+static int add_ranges(range_vec *ranges, const struct slice *slice, size_t index)
 {
-	const uint64_t mask = pages ? (1ULL << page_shift()) - 1 : 0;
-
 	for (uint32_t i = 0; i < slice->extent_count; i++) {
 		const struct extent *extent = &slice->extents[i];
 		struct range range = {
 			.image = extent->image,
-			.start = extent->offset & ~mask,
+			.start = extent->offset,
 			.slice = index,
 			.writable = slice->writable,
 		};
@@ -130,7 +127,7 @@ static int add_ranges(range_vec *ranges, const struct slice *slice, size_t index
 		if (extent->length == EXTENT_TAIL)
 			range.end = UINT64_MAX;
 		else
-			range.end = (extent->offset + extent->length + mask) & ~mask;
+			range.end = extent->offset + extent->length;
 		result = vec_push(ranges, range);
 		if (result < 0)
 			return result;
@@ -143,7 +140,7 @@ static int check_self(const struct slice *slice, bool *ret)
 {
 	range_vec ranges = { 0 };
 	uint64_t end = 0;
-	int result = add_ranges(&ranges, slice, 0, false);
+	int result = add_ranges(&ranges, slice, 0);
 
 	*ret = false;
 	if (result == 0 && ranges.count > 1) {
@@ -166,7 +163,7 @@ int overlap_mark_aliases(struct slice *slices, size_t count)
 
 	for (size_t i = 0; i < count && result == 0; i++) {
 		slices[i].alias = false;
-		result = add_ranges(&ranges, &slices[i], i, true);
+		result = add_ranges(&ranges, &slices[i], i);
 		if (result == 0 && slices[i].writable && slices[i].extent_count > 1)
 			result = check_self(&slices[i], &slices[i].alias);
 	}

@@ -4,7 +4,7 @@
 
 #include "mmapfs/slice.h"
 
-/* Set slice->alias for every slice that shares a page with another slice, or a byte with itself,
+/* Set slice->alias for every slice that shares a byte with another slice, or with itself,
  * while one of the two is writable. O(n log n) in the number of extents; images are told apart by
  * pointer. 0 or -ENOMEM.
  */

@@ -6,11 +6,9 @@
  */
 #include "fs.h"
 
-#include "cleanup.h"
 #include "overflow.h"
 #include "stats.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -72,6 +70,11 @@ static struct timespec default_mtime(const struct fs *fs, const struct slice *sl
 	return slice->extents[0].image ? image_opened_mtime(slice->extents[0].image) : fs->mounted;
 }
 
+static void set_times(struct stat *attributes, struct timespec time)
+{
+	attributes->st_mtim = attributes->st_ctim = attributes->st_atim = time;
+}
+
 /* Directories are readable where slices are, and searchable where they are readable. Their owner
  * may write to them as far as the kernel is asked, so that the answer is ours: EPERM.
  */
@@ -88,7 +91,7 @@ static void directory_attributes(const struct fs *fs, struct stat *ret)
 	ret->st_nlink = 1; /* "not counted", as btrfs has it */
 	ret->st_uid = fs->options->uid;
 	ret->st_gid = fs->options->gid;
-	ret->st_mtim = ret->st_ctim = ret->st_atim = fs->mounted;
+	set_times(ret, fs->mounted);
 }
 
 static int slice_attributes(const struct fs *fs, const struct slice *slice, struct stat *ret)
@@ -105,8 +108,25 @@ static int slice_attributes(const struct fs *fs, const struct slice *slice, stru
 	ret->st_mode = S_IFREG | slice->mode;
 	ret->st_uid = slice->uid;
 	ret->st_gid = slice->gid;
-	ret->st_mtim = ret->st_ctim = ret->st_atim = default_mtime(fs, slice);
+	set_times(ret, default_mtime(fs, slice));
 	return 0;
+}
+
+/* What the table says of a node, over what it has by its kind. */
+static void apply_item(const struct tree_item *item, struct stat *attributes)
+{
+	if (item->kind == TREE_SYMLINK) {
+		attributes->st_mode = S_IFLNK | 0777;
+		attributes->st_nlink = 1;
+		attributes->st_size = strlen(item->target);
+	}
+	if (item->kind == TREE_DIRECTORY && item->has_mode)
+		attributes->st_mode = S_IFDIR | item->slice->mode;
+	attributes->st_uid = item->slice->uid;
+	attributes->st_gid = item->slice->gid;
+	attributes->st_nlink += item->links;
+	if (item->has_mtime)
+		set_times(attributes, item->mtime);
 }
 
 /* What has been set on the node over what it was born with. */
@@ -131,6 +151,7 @@ int attributes_get(struct fs *fs, fuse_ino_t inode, struct stat *ret, double *re
 {
 	const struct slice *slice = NULL;
 	struct stat attributes = { .st_ino = inode };
+	struct tree_item item;
 	int result;
 
 	if (is_control(inode)) {
@@ -144,6 +165,8 @@ int attributes_get(struct fs *fs, fuse_ino_t inode, struct stat *ret, double *re
 		} else {
 			directory_attributes(fs, &attributes);
 		}
+		if (tree_item(fs->tree, inode, &item))
+			apply_item(&item, &attributes);
 		apply_state(fs, inode, &attributes);
 	}
 	*ret = attributes;
@@ -190,7 +213,7 @@ static int set_size(fuse_req_t request, uint32_t node, const struct stat *wanted
 	uint64_t size;
 	int result;
 
-	if (!slice)
+	if (!slice) /* the kernel follows symbolic links, and cuts none */
 		return -EISDIR;
 	if (!slice->writable)
 		return -EROFS;
@@ -264,8 +287,8 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 /* Room for growing slices is what the file system of their image has left. */
 static void add_free_space(const struct tree *tree, struct statvfs *status)
 {
-	for (size_t i = 0; i < tree_slice_count(tree); i++) {
-		const struct slice *slice = tree_slice_at(tree, i).slice;
+	for (size_t i = 0; i < tree_item_count(tree); i++) {
+		const struct slice *slice = tree_item_at(tree, i).slice;
 		uint64_t available;
 
 		if (slice->resize && image_available(slice->extents[slice->extent_count - 1].image,
@@ -290,109 +313,4 @@ void on_statfs(fuse_req_t request, fuse_ino_t inode)
 	status.f_blocks = tree_total_size(tree) / status.f_frsize;
 	add_free_space(tree, &status);
 	count_reply(fuse_reply_statfs(request, &status));
-}
-
-static const char *const xattr_names[] = {
-	"user.mmapfs.image",
-	"user.mmapfs.offset",
-	"user.mmapfs.length",
-	"user.mmapfs.access",
-};
-
-/* The kernel's XATTR_SIZE_MAX: xattr(7). */
-#define XATTR_SIZE_LIMIT 65536
-
-#define XATTR_COUNT (sizeof(xattr_names) / sizeof(*xattr_names))
-
-/* One line of an extent; the last has no newline. */
-static void write_xattr(const struct fs *fs, const struct slice *slice, size_t which, FILE *out)
-{
-	uint64_t size = 0;
-
-	(void)slice_size(slice, &size);
-	for (uint32_t i = 0; i < slice->extent_count; i++) {
-		const struct extent *extent = &slice->extents[i];
-		uint64_t length = extent->length == EXTENT_TAIL ? size - extent->start
-								: extent->length;
-
-		if (i > 0)
-			putc('\n', out);
-		if (which == 0 && extent->image)
-			fputs(tree_image_at(fs->tree, tree_image_index(fs->tree, extent->image))
-				      .path,
-			      out);
-		else if (which == 0)
-			putc('-', out);
-		else if (which == 1)
-			fprintf(out, "%" PRIu64, extent->offset);
-		else if (which == 2)
-			fprintf(out, "%" PRIu64, length);
-		else
-			fputs(slice->writable ? "rw" : "ro", out);
-	}
-}
-
-/* Answer with data, or with its size where the caller asks for that (size 0). */
-static void reply_sized(fuse_req_t request, const char *data, size_t length, size_t size)
-{
-	if (length > XATTR_SIZE_LIMIT)
-		reply_status(request, -E2BIG);
-	else if (size == 0)
-		count_reply(fuse_reply_xattr(request, length));
-	else if (length > size)
-		reply_status(request, -ERANGE);
-	else
-		count_reply(fuse_reply_buf(request, data, length));
-}
-
-void on_getxattr(fuse_req_t request, fuse_ino_t inode, const char *name, size_t size)
-{
-	struct fs *fs = request_fs(request);
-	const struct slice *slice = is_control(inode) ? NULL : tree_slice(fs->tree, inode);
-	_cleanup_(cleanup_free) char *text = NULL;
-	size_t length = 0;
-	size_t which = 0;
-	FILE *out;
-
-	if (!fs->xattr) {
-		/* Once, and the kernel stops asking: see the option xattr in mmapfs(1). */
-		reply_status(request, -ENOSYS);
-		return;
-	}
-	while (which < XATTR_COUNT && strcmp(xattr_names[which], name) != 0)
-		which++;
-	if (!slice || which == XATTR_COUNT) {
-		reply_status(request, -ENODATA);
-		return;
-	}
-	out = open_memstream(&text, &length);
-	if (!out) {
-		reply_status(request, -ENOMEM);
-		return;
-	}
-	write_xattr(fs, slice, which, out);
-	if (fclose(out) != 0)
-		reply_status(request, -ENOMEM);
-	else
-		reply_sized(request, text, length, size);
-}
-
-void on_listxattr(fuse_req_t request, fuse_ino_t inode, size_t size)
-{
-	struct fs *fs = request_fs(request);
-	char list[128];
-	size_t length = 0;
-
-	if (!fs->xattr) {
-		reply_status(request, -ENOSYS);
-		return;
-	}
-	if (!is_control(inode) && tree_slice(fs->tree, inode))
-		for (size_t i = 0; i < XATTR_COUNT; i++) {
-			size_t next = strlen(xattr_names[i]) + 1;
-
-			memcpy(list + length, xattr_names[i], next);
-			length += next;
-		}
-	reply_sized(request, list, length, size);
 }

@@ -90,9 +90,16 @@ static fuse_ino_t entry_at(const struct fs *fs, fuse_ino_t directory, off_t offs
 
 static mode_t entry_type(const struct fs *fs, fuse_ino_t inode)
 {
+	static const mode_t types[] = {
+		[TREE_DIRECTORY] = S_IFDIR,
+		[TREE_SLICE] = S_IFREG,
+		[TREE_SYMLINK] = S_IFLNK,
+		[TREE_LINK] = S_IFREG,
+	};
+
 	if (is_control(inode))
 		return inode == CONTROL_DIRECTORY ? S_IFDIR : S_IFREG;
-	return tree_is_directory(fs->tree, inode) ? S_IFDIR : S_IFREG;
+	return types[tree_kind(fs->tree, inode)];
 }
 
 /* A listing waits for no image: one that does not answer would keep its whole folder from being
@@ -100,8 +107,21 @@ static mode_t entry_type(const struct fs *fs, fuse_ino_t inode)
  */
 static bool answers_promptly(const struct fs *fs, fuse_ino_t inode)
 {
-	return is_control(inode) || tree_is_directory(fs->tree, inode) ||
-	       slice_is_prompt(tree_slice(fs->tree, inode));
+	const struct slice *slice = is_control(inode) ? NULL : tree_slice(fs->tree, inode);
+
+	return !slice || slice_is_prompt(slice);
+}
+
+void on_readlink(fuse_req_t request, fuse_ino_t inode)
+{
+	struct fs *fs = request_fs(request);
+	struct tree_item item;
+
+	if (is_control(inode) || tree_kind(fs->tree, inode) != TREE_SYMLINK ||
+	    !tree_item(fs->tree, inode, &item))
+		reply_status(request, -EINVAL);
+	else
+		count_reply(fuse_reply_readlink(request, item.target));
 }
 
 /* Add one entry to the buffer: the bytes it takes, more than left when it does not fit. */

@@ -140,6 +140,7 @@ void on_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
 void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int set,
 		struct fuse_file_info *info);
 void on_statfs(fuse_req_t request, fuse_ino_t inode);
+void on_readlink(fuse_req_t request, fuse_ino_t inode);
 void on_getxattr(fuse_req_t request, fuse_ino_t inode, const char *name, size_t size);
 void on_listxattr(fuse_req_t request, fuse_ino_t inode, size_t size);
 

@@ -167,6 +167,7 @@ const struct fuse_lowlevel_ops operations = {
 	.opendir = on_opendir,
 	.readdir = on_readdir,
 	.readdirplus = on_readdirplus,
+	.readlink = on_readlink,
 	.fsyncdir = on_fsyncdir,
 	.statfs = on_statfs,
 	.getxattr = on_getxattr,

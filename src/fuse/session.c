@@ -269,11 +269,13 @@ static void sync_writers(void *context, int mount_fd)
 	const struct fs *fs = context;
 
 	for (uint32_t node = TREE_ROOT; node <= tree_node_count(fs->tree); node++) {
+		struct tree_item item;
 		int fd;
 
-		if (fs->states[node].writers == 0 && fs->states[node].direct == 0)
+		if ((fs->states[node].writers == 0 && fs->states[node].direct == 0) ||
+		    !tree_item(fs->tree, node, &item))
 			continue;
-		fd = openat(mount_fd, tree_slice_name(fs->tree, node), O_RDONLY | O_CLOEXEC);
+		fd = openat(mount_fd, item.name, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			continue;
 		fsync(fd);

@@ -34,6 +34,40 @@ int column_access(const char *text, const struct location *at, struct error *err
 	return 0;
 }
 
+/* Seconds since 1970, with up to nine digits behind a point: "-1.5" is half a second before -1. */
+static int read_time(const char *text, struct timespec *ret)
+{
+	bool negative = *text == '-';
+	char seconds[24];
+	const char *point = strchrnul(text, '.');
+	size_t length = point - text - negative;
+	struct timespec time = { 0 };
+	uint64_t value;
+
+	if (length >= sizeof(seconds))
+		return -EINVAL;
+	memcpy(seconds, text + negative, length);
+	seconds[length] = '\0';
+	if (strspn(seconds, "0123456789") != length || size_parse(seconds, length, &value) < 0 ||
+	    value > INT64_MAX)
+		return -EINVAL;
+	if (*point) {
+		size_t digits = strspn(point + 1, "0123456789");
+
+		if (digits == 0 || digits > 9 || point[1 + digits] != '\0')
+			return -EINVAL;
+		for (size_t i = 0; i < 9; i++)
+			time.tv_nsec = time.tv_nsec * 10 + (i < digits ? point[1 + i] - '0' : 0);
+	}
+	time.tv_sec = negative ? -(time_t)value : (time_t)value;
+	if (negative && time.tv_nsec > 0) {
+		time.tv_sec--;
+		time.tv_nsec = 1000000000 - time.tv_nsec;
+	}
+	*ret = time;
+	return 0;
+}
+
 /* One option: 0, -EINVAL a bad value, -ENOENT unknown. */
 static int slice_option(const char *option, struct slice_options *options)
 {
@@ -59,6 +93,9 @@ static int slice_option(const char *option, struct slice_options *options)
 			return result;
 		*(option[0] == 'u' ? &options->uid : &options->gid) = value;
 		*(option[0] == 'u' ? &options->has_uid : &options->has_gid) = true;
+	} else if (strncmp(option, "mtime=", 6) == 0) {
+		options->has_mtime = true;
+		return read_time(option + 6, &options->mtime);
 	} else {
 		return -ENOENT;
 	}
@@ -85,6 +122,42 @@ int column_slice_options(char *text, const struct location *at, struct error *er
 	if (result == 0)
 		*ret = options;
 	return result;
+}
+
+int column_layout_option(const char *text, const struct location *at, struct error *error,
+			 struct layout_request *ret)
+{
+	const char *value = strchrnul(text, '=');
+	size_t length = value - text;
+	unsigned long depth;
+
+	value += *value == '=';
+	if (length == 4 && memcmp(text, "type", 4) == 0 && *value) {
+		ret->type = strcmp(value, "auto") == 0 ? NULL : value;
+		if (!ret->type || layout_exists(value))
+			return 0;
+		error_add(error, at, "there is no layout '%.80s'", value);
+		return -EINVAL;
+	}
+	if (length == 5 && memcmp(text, "chunk", 5) == 0)
+		return column_size(value, "chunk", at, error, &ret->chunk);
+	if (length == 11 && memcmp(text, "sector-size", 11) == 0)
+		return column_size(value, "sector size", at, error, &ret->sector_size);
+	if (length == 8 && memcmp(text, "mtdparts", 8) == 0 && *value) {
+		ret->mtdparts = value;
+		return 0;
+	}
+	if (length == 5 && memcmp(text, "depth", 5) == 0 &&
+	    number_parse(value, 10, LAYOUT_DEPTH_MAX, &depth) == 0) {
+		ret->depth = depth;
+		return 0;
+	}
+	if (strcmp(text, "gaps") == 0) {
+		ret->gaps = true;
+		return 0;
+	}
+	error_add(error, at, "layout option '%.80s': unknown, or a bad value", text);
+	return -EINVAL;
 }
 
 char *column_path(const char *folder, const char *path)

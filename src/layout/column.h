@@ -2,7 +2,7 @@
 #ifndef LAYOUT_COLUMN_H
 #define LAYOUT_COLUMN_H
 
-#include "mmapfs/tree.h"
+#include "mmapfs/layout.h"
 
 /* What table lines and the command line's slices have in common. */
 
@@ -13,6 +13,10 @@ int column_size(const char *text, const char *what, const struct location *at, s
 /* "rw,mode=0640". Modifies text. */
 int column_slice_options(char *text, const struct location *at, struct error *error,
 			 struct slice_options *ret);
+
+/* "type=tar", "chunk=64M" of a layout. *ret refers to text. */
+int column_layout_option(const char *text, const struct location *at, struct error *error,
+			 struct layout_request *ret);
 
 /* "ro" or "rw". */
 int column_access(const char *text, const struct location *at, struct error *error,

@@ -156,6 +156,11 @@ int spec_read(struct spec_reader *reader, const char *text, struct error *error)
 	       tree_builder_extent(reader->builder, image, offset, length, error);
 }
 
+int spec_image(struct spec_reader *reader, struct error *error, const char **ret)
+{
+	return find_image(reader, reader->image, error, ret);
+}
+
 int spec_whole_image(struct spec_reader *reader, struct error *error)
 {
 	struct slice_options options = { 0 };

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#define COLUMNS_MAX 8
+#define COLUMNS_MAX 32
 
 /* Of a line that is too long already: what has no end by then is no table. */
 #define LINE_PATIENCE (16 << 20)
@@ -26,6 +26,7 @@ enum context {
 struct reader {
 	FILE *in;
 	const char *folder;
+	const struct layout_settings *layouts; /* NULL: there are to be none */
 	struct tree_builder *builder;
 	struct error *error;
 	struct location at;
@@ -171,22 +172,51 @@ static int read_extent_columns(struct reader *reader, int column)
 				   length, reader->error);
 }
 
+/* KEY=VALUE, in the columns behind a slice's options. */
+static int read_attributes(struct reader *reader, int column)
+{
+	int result = 0;
+
+	for (int i = column; i < reader->count; i++) {
+		char *value = strchr(reader->columns[i], '=');
+		int one;
+
+		if (!value) {
+			result = fail(reader, "attribute '%.80s' is not KEY=VALUE",
+				      reader->columns[i]);
+			continue;
+		}
+		*value++ = '\0';
+		one = tree_builder_attribute(reader->builder, reader->columns[i], value,
+					     reader->error);
+		if (one < 0 && one != -EINVAL)
+			return one;
+		result = one ?: result;
+	}
+	return result;
+}
+
 static int read_slice(struct reader *reader)
 {
 	struct slice_options options = { 0 };
 	int result = 0;
 
 	reader->context = CONTEXT_BROKEN;
-	if (reader->count < 5 || reader->count > 6)
-		return fail(reader, "slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS]");
-	if (reader->count == 6)
+	if (reader->count < 5)
+		return fail(reader,
+			    "slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS [KEY=VALUE...]]");
+	if (reader->count >= 6)
 		result = column_slice_options(reader->columns[5], &reader->at, reader->error,
 					      &options);
 	if (result == 0)
 		result = tree_builder_slice(reader->builder, reader->columns[1], &options,
 					    reader->error);
-	if (result == 0)
+	if (result == 0) {
 		reader->context = CONTEXT_SLICE;
+		result = read_attributes(reader, 6);
+		if (result < 0 && result != -EINVAL)
+			return result;
+	}
 	return read_extent_columns(reader, 2) ?: result;
 }
 
@@ -199,22 +229,92 @@ static int read_extent(struct reader *reader)
 	return read_extent_columns(reader, 1);
 }
 
-static int read_entry(struct reader *reader)
+/* The options of a directory or symlink, in the given column if there is one. */
+static int read_owner(struct reader *reader, int column, struct slice_options *ret)
 {
-	const char *keyword = reader->columns[0];
-
-	if (strcmp(keyword, "image") == 0)
-		return read_image(reader);
-	if (strcmp(keyword, "slice") == 0)
-		return read_slice(reader);
-	if (strcmp(keyword, "extent") == 0)
-		return read_extent(reader);
-	if (strcmp(keyword, "layout") == 0)
-		return fail(reader, "layout lines are not supported by this version");
-	return fail(reader, "unknown entry '%.80s'", keyword);
+	if (reader->count <= column)
+		return 0;
+	if (column_slice_options(reader->columns[column], &reader->at, reader->error, ret) < 0)
+		return -EINVAL;
+	if (ret->resize || ret->access != IMAGE_ACCESS_AUTO)
+		return fail(reader, "ro, rw and resize are for slices");
+	return 0;
 }
 
-int table_read(FILE *in, const char *folder, struct tree_builder *builder, struct error *error)
+static int read_directory(struct reader *reader)
+{
+	struct slice_options options = { 0 };
+
+	reader->context = CONTEXT_NONE;
+	if (reader->count < 2 || reader->count > 3)
+		return fail(reader, "directory wants NAME [OPTIONS]");
+	return read_owner(reader, 2, &options)
+		       ?: tree_builder_directory(reader->builder, reader->columns[1], &options,
+						 reader->error);
+}
+
+static int read_symlink(struct reader *reader)
+{
+	struct slice_options options = { 0 };
+
+	reader->context = CONTEXT_NONE;
+	if (reader->count < 3 || reader->count > 4)
+		return fail(reader, "symlink wants NAME TARGET [OPTIONS]");
+	return read_owner(reader, 3, &options)
+		       ?: tree_builder_symlink(reader->builder, reader->columns[1],
+					       reader->columns[2], &options, reader->error);
+}
+
+static int read_link(struct reader *reader)
+{
+	reader->context = CONTEXT_NONE;
+	if (reader->count != 3)
+		return fail(reader, "link wants NAME SLICE");
+	return tree_builder_link(reader->builder, reader->columns[1], reader->columns[2],
+				 reader->error);
+}
+
+/* layout DIRECTORY IMAGE|SLICE [KEY=VALUE...] */
+static int read_layout(struct reader *reader)
+{
+	struct layout_request request = { 0 };
+	int result = 0;
+
+	reader->context = CONTEXT_NONE;
+	if (reader->count < 3)
+		return fail(reader, "layout wants DIRECTORY IMAGE|SLICE [KEY=VALUE...]");
+	if (!reader->layouts)
+		return fail(reader, "layout lines have no place here");
+	request.directory = strcmp(reader->columns[1], "/") == 0 ? "" : reader->columns[1];
+	request.source = reader->columns[2];
+	request.at = &reader->at;
+	for (int i = 3; i < reader->count; i++)
+		result = column_layout_option(reader->columns[i], &reader->at, reader->error,
+					      &request)
+				 ?: result;
+	return result ?: layout_expand(reader->builder, &request, reader->layouts, reader->error);
+}
+
+static int read_entry(struct reader *reader)
+{
+	static const struct {
+		const char *keyword;
+		int (*read)(struct reader *reader);
+	} entries[] = {
+		{ "slice", read_slice },     { "extent", read_extent },
+		{ "image", read_image },     { "directory", read_directory },
+		{ "symlink", read_symlink }, { "link", read_link },
+		{ "layout", read_layout },
+	};
+
+	for (size_t i = 0; i < sizeof(entries) / sizeof(*entries); i++)
+		if (strcmp(reader->columns[0], entries[i].keyword) == 0)
+			return entries[i].read(reader);
+	return fail(reader, "unknown entry '%.80s'", reader->columns[0]);
+}
+
+int table_read(FILE *in, const char *folder, const struct layout_settings *layouts,
+	       struct tree_builder *builder, struct error *error)
 {
 	_cleanup_(cleanup_free) struct reader *reader = calloc(1, sizeof(*reader));
 	int result = 0;
@@ -224,6 +324,7 @@ int table_read(FILE *in, const char *folder, struct tree_builder *builder, struc
 		return -ENOMEM;
 	reader->in = in;
 	reader->folder = folder;
+	reader->layouts = layouts;
 	reader->builder = builder;
 	reader->error = error;
 	reader->at.file = tree_builder_file(builder);

@@ -6,10 +6,20 @@
 #include "overflow.h"
 #include "size.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* Columns are as wide as their widest entry, up to here. */
 #define COLUMN_WIDTH_MAX 40
+
+#define NSEC_PER_SEC 1000000000
+
+static const char *const kind_words[] = {
+	[TREE_DIRECTORY] = "directory",
+	[TREE_SLICE] = "slice",
+	[TREE_SYMLINK] = "symlink",
+	[TREE_LINK] = "link",
+};
 
 static bool must_escape(char c)
 {
@@ -56,8 +66,12 @@ static struct widths measure(const struct tree *tree)
 
 	for (size_t i = 0; i < tree_image_count(tree); i++)
 		widths.image = max_u64(widths.image, escaped_length(tree_image_at(tree, i).name));
-	for (size_t i = 0; i < tree_slice_count(tree); i++)
-		widths.name = max_u64(widths.name, escaped_length(tree_slice_at(tree, i).name));
+	for (size_t i = 0; i < tree_item_count(tree); i++) {
+		struct tree_item item = tree_item_at(tree, i);
+
+		if (item.kind == TREE_SLICE)
+			widths.name = max_u64(widths.name, escaped_length(item.name));
+	}
 	widths.image = min_u64(widths.image, COLUMN_WIDTH_MAX);
 	widths.name = min_u64(widths.name, COLUMN_WIDTH_MAX);
 	return widths;
@@ -86,29 +100,84 @@ static void write_extent(const struct tree *tree, const struct extent *extent,
 	fprintf(out, "%11s %11s", size_format(extent->offset, offset), length);
 }
 
-static void write_slice(const struct tree *tree, const struct tree_slice *entry,
+/* ",mtime=-1.5": the fraction of a time before 1970 counts backwards, too. */
+static void write_time(struct timespec time, FILE *out)
+{
+	bool negative = time.tv_sec < 0;
+	uint64_t seconds = negative ? -(uint64_t)time.tv_sec : (uint64_t)time.tv_sec;
+	long nanoseconds = time.tv_nsec;
+
+	if (negative && nanoseconds > 0) {
+		seconds--;
+		nanoseconds = NSEC_PER_SEC - nanoseconds;
+	}
+	fprintf(out, ",mtime=%s%" PRIu64, negative ? "-" : "", seconds);
+	if (nanoseconds > 0)
+		fprintf(out, ".%09ld", nanoseconds);
+}
+
+/* What the table gave itself, each with a comma before it. */
+static void write_owner(const struct tree_item *item, FILE *out)
+{
+	if (item->has_mode)
+		fprintf(out, ",mode=%04o", (unsigned)item->slice->mode);
+	if (item->has_uid)
+		fprintf(out, ",uid=%u", (unsigned)item->slice->uid);
+	if (item->has_gid)
+		fprintf(out, ",gid=%u", (unsigned)item->slice->gid);
+	if (item->has_mtime)
+		write_time(item->mtime, out);
+}
+
+/* The same as a column of its own. */
+static void write_owner_column(const struct tree_item *item, FILE *out)
+{
+	_cleanup_(cleanup_free) char *text = NULL;
+	size_t length = 0;
+	FILE *list = open_memstream(&text, &length);
+
+	if (!list)
+		return;
+	write_owner(item, list);
+	if (fclose(list) == 0 && length > 0)
+		fprintf(out, " %s", text + 1);
+}
+
+static void write_slice(const struct tree *tree, const struct tree_item *item,
 			const struct widths *widths, FILE *out)
 {
-	const struct slice *slice = entry->slice;
+	const struct slice *slice = item->slice;
 
 	fputs("slice   ", out);
-	write_column(entry->name, widths->name, out);
+	write_column(item->name, widths->name, out);
 	write_extent(tree, &slice->extents[0], widths, out);
 	fputs(slice->writable ? " rw" : " ro", out);
 	if (slice->resize)
 		fputs(",resize", out);
-	if (entry->has_mode)
-		fprintf(out, ",mode=%04o", (unsigned)slice->mode);
-	if (entry->has_uid)
-		fprintf(out, ",uid=%u", (unsigned)slice->uid);
-	if (entry->has_gid)
-		fprintf(out, ",gid=%u", (unsigned)slice->gid);
-	putc('\n', out);
+	write_owner(item, out);
+	for (const char *at = item->attributes; at && *at; at += strlen(at) + 1) {
+		putc(' ', out);
+		table_write_escaped(at, out);
+	}
+	fputs(item->outside ? "  # reaches outside of its image\n" : "\n", out);
 	for (uint32_t i = 1; i < slice->extent_count; i++) {
 		fprintf(out, "extent  %*s", (int)widths->name + 1, "");
 		write_extent(tree, &slice->extents[i], widths, out);
 		putc('\n', out);
 	}
+}
+
+static void write_other(const struct tree_item *item, FILE *out)
+{
+	fprintf(out, "%s ", kind_words[item->kind]);
+	table_write_escaped(item->name, out);
+	if (item->target) {
+		putc(' ', out);
+		table_write_escaped(item->target, out);
+	}
+	if (item->kind != TREE_LINK)
+		write_owner_column(item, out);
+	putc('\n', out);
 }
 
 int table_write(const struct tree *tree, FILE *out)
@@ -120,10 +189,13 @@ int table_write(const struct tree *tree, FILE *out)
 
 		write_image(&image, &widths, out);
 	}
-	for (size_t i = 0; i < tree_slice_count(tree); i++) {
-		struct tree_slice slice = tree_slice_at(tree, i);
+	for (size_t i = 0; i < tree_item_count(tree); i++) {
+		struct tree_item item = tree_item_at(tree, i);
 
-		write_slice(tree, &slice, &widths, out);
+		if (item.kind == TREE_SLICE)
+			write_slice(tree, &item, &widths, out);
+		else
+			write_other(&item, out);
 	}
 	return ferror(out) ? -EIO : 0;
 }

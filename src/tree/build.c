@@ -21,6 +21,7 @@ struct building {
 	struct error *error;
 	struct tree *tree;
 	uint64_t *image_sizes; /* by number */
+	bool inspect;
 };
 
 static const char *open_fault(int error)
@@ -70,7 +71,7 @@ static int share_image(struct building *b, size_t index)
 	return 1;
 }
 
-static int open_one(struct building *b, size_t index, bool inspect)
+static int open_one(struct building *b, size_t index)
 {
 	struct image_request *request = &b->builder->images.data[index];
 	struct image_slot *slot = &b->tree->images[index];
@@ -81,7 +82,7 @@ static int open_one(struct building *b, size_t index, bool inspect)
 		return result < 0 ? result : 0;
 	result = image_open(request->path, wanted_access(b, request),
 			    (b->defaults->no_lock ? IMAGE_NO_LOCK : 0) |
-				    (inspect ? IMAGE_INSPECT : 0),
+				    (b->inspect ? IMAGE_INSPECT : 0),
 			    &slot->image);
 	if (result == 0)
 		result = image_size(slot->image, &b->image_sizes[index]);
@@ -98,10 +99,10 @@ static int open_one(struct building *b, size_t index, bool inspect)
 /* What the slices want of their images. */
 static void mark_uses(struct tree_builder *builder)
 {
-	for (size_t i = 0; i < builder->slices.count; i++) {
-		const struct slice_options *options = &builder->slices.data[i].options;
+	for (size_t i = 0; i < builder->items.count; i++) {
+		const struct slice_options *options = &builder->items.data[i].options;
 
-		for (size_t j = builder->slices.data[i].first_extent; j < extents_end(builder, i);
+		for (size_t j = builder->items.data[i].first_extent; j < extents_end(builder, i);
 		     j++) {
 			uint32_t image = builder->extents.data[j].image;
 
@@ -192,12 +193,12 @@ static int join_uses(struct tree_builder *builder)
 	return 0;
 }
 
-static void open_images(struct building *b, bool inspect)
+static void open_images(struct building *b)
 {
 	struct tree_builder *builder = b->builder;
 
 	for (size_t i = 0; i < builder->images.count; i++) {
-		builder->images.data[i].failed = open_one(b, i, inspect) < 0;
+		builder->images.data[i].failed = open_one(b, i) < 0;
 		b->tree->images[i].path = steal_pointer(&builder->images.data[i].path);
 	}
 }
@@ -221,7 +222,7 @@ static void sort_images(struct tree *tree)
 		compare_images, tree->images);
 }
 
-static void report_outside(struct building *b, const struct slice_request *slice,
+static void report_outside(struct building *b, const struct item_request *slice,
 			   const struct extent_request *request)
 {
 	char offset[SIZE_TEXT_MAX];
@@ -242,9 +243,21 @@ static void report_outside(struct building *b, const struct slice_request *slice
 			size_format(request->length, length), image, size);
 }
 
+/* What lies past the end of its image is for plans to show, and else for those who ask for it. */
+static bool may_be_outside(const struct building *b, const struct item_request *slice,
+			   const struct extent_request *request)
+{
+	uint64_t end;
+
+	return (b->defaults->lenient || (b->inspect && slice->options.found)) &&
+	       request->length != EXTENT_TAIL &&
+	       !add_overflows(request->offset, request->length, &end) && end <= SIZE_LIMIT;
+}
+
 /* What the images of a slice allow. */
 struct allowed {
 	mode_t mode;
+	bool outside;
 	bool images;           /* any at all */
 	bool writable;         /* all of them */
 	bool failed;           /* some could not be opened, or an extent is wrong */
@@ -252,7 +265,7 @@ struct allowed {
 };
 
 /* Check one extent and turn it into its final form at *start, which moves on. */
-static void resolve_extent(struct building *b, const struct slice_request *slice,
+static void resolve_extent(struct building *b, const struct item_request *slice,
 			   const struct extent_request *request, struct extent *extent,
 			   uint64_t *start, struct allowed *allowed)
 {
@@ -268,9 +281,12 @@ static void resolve_extent(struct building *b, const struct slice_request *slice
 		}
 		if (!extent_fits(request->offset, request->length,
 				 b->image_sizes[request->image])) {
-			report_outside(b, slice, request);
-			allowed->failed = true;
-			return;
+			allowed->outside = true;
+			if (!may_be_outside(b, slice, request)) {
+				report_outside(b, slice, request);
+				allowed->failed = true;
+				return;
+			}
 		}
 		extent->image = image;
 		extent->offset = request->offset;
@@ -292,20 +308,38 @@ static void resolve_extent(struct building *b, const struct slice_request *slice
 	}
 }
 
-/* Access, mode and owner, once the extents are known. */
-static void resolve_attributes(struct building *b, const struct slice_request *request,
-			       const struct allowed *allowed, struct slice *slice)
+/* Owner and mode. What the command line gives explicitly also holds for what layouts have found, but
+ * not over what the user's table says of one slice.
+ */
+static void resolve_owner(const struct building *b, const struct item_request *request,
+			  mode_t fallback, struct slice *slice, struct slot *slot)
+{
+	const struct slice_options *options = &request->options;
+	const struct tree_defaults *defaults = b->defaults;
+	bool has_mode = options->has_mode && !(options->found && defaults->has_mode);
+	bool has_uid = options->has_uid && !(options->found && defaults->has_uid);
+	bool has_gid = options->has_gid && !(options->found && defaults->has_gid);
+
+	slice->uid = has_uid ? options->uid : defaults->uid;
+	slice->gid = has_gid ? options->gid : defaults->gid;
+	slice->mode = has_mode ? options->mode : defaults->has_mode ? defaults->mode : fallback;
+	slot->flags |= (has_mode ? SLOT_MODE : 0) | (has_uid ? SLOT_UID : 0) |
+		       (has_gid ? SLOT_GID : 0) | (options->has_mtime ? SLOT_MTIME : 0);
+	if (options->has_mtime &&
+	    (multiply_overflows_i64(options->mtime.tv_sec, NSEC_PER_SEC, &slot->mtime) ||
+	     add_overflows_i64(slot->mtime, options->mtime.tv_nsec, &slot->mtime)))
+		slot->mtime = options->mtime.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+}
+
+/* Access, once the extents are known. */
+static void resolve_access(struct building *b, const struct item_request *request,
+			   const struct allowed *allowed, struct slice *slice)
 {
 	const struct slice_options *options = &request->options;
 	const struct tree_defaults *defaults = b->defaults;
 	const char *name = request_name(b->builder, request);
 	const struct extent *last = &slice->extents[slice->extent_count - 1];
 
-	slice->uid = options->has_uid ? options->uid : defaults->uid;
-	slice->gid = options->has_gid ? options->gid : defaults->gid;
-	slice->mode = options->has_mode    ? options->mode
-		      : defaults->has_mode ? defaults->mode
-					   : allowed->mode;
 	slice->tail = last->length == EXTENT_TAIL;
 	if (allowed->failed)
 		return;
@@ -327,17 +361,12 @@ static void resolve_attributes(struct building *b, const struct slice_request *r
 static void resolve_slice(struct building *b, size_t index)
 {
 	struct tree_builder *builder = b->builder;
-	const struct slice_request *request = &builder->slices.data[index];
+	const struct item_request *request = &builder->items.data[index];
+	struct slice *slice = &b->tree->slices[index];
 	size_t end = extents_end(builder, index);
 	struct allowed allowed = { .mode = 0666, .writable = true };
 	uint64_t start = 0;
 
-	b->tree->slots[index] = (struct slot){
-		.path = request->path,
-		.explicit = (request->options.has_mode ? SLOT_MODE : 0) |
-			    (request->options.has_uid ? SLOT_UID : 0) |
-			    (request->options.has_gid ? SLOT_GID : 0),
-	};
 	if (request->first_extent == end) {
 		if (!request->refused)
 			fail_at(builder, b->error, request->line, "slice '%s': has no extent",
@@ -347,21 +376,40 @@ static void resolve_slice(struct building *b, size_t index)
 	for (size_t i = request->first_extent; i < end; i++)
 		resolve_extent(b, request, &builder->extents.data[i], &b->tree->extents[i], &start,
 			       &allowed);
-	b->tree->slices[index].extents = &b->tree->extents[request->first_extent];
-	b->tree->slices[index].extent_count = end - request->first_extent;
-	resolve_attributes(b, request, &allowed, &b->tree->slices[index]);
+	slice->extents = &b->tree->extents[request->first_extent];
+	slice->extent_count = end - request->first_extent;
+	resolve_owner(b, request, allowed.mode, slice, &b->tree->slots[index]);
+	resolve_access(b, request, &allowed, slice);
+	if (allowed.outside)
+		b->tree->slots[index].flags |= SLOT_OUTSIDE;
+}
+
+static void resolve_item(struct building *b, size_t index)
+{
+	const struct item_request *request = &b->builder->items.data[index];
+
+	b->tree->slots[index] = (struct slot){
+		.path = request->path,
+		.target = request->target,
+		.attributes = request->attributes,
+		.kind = request->kind,
+	};
+	if (request->kind == TREE_SLICE)
+		resolve_slice(b, index);
+	else
+		resolve_owner(b, request, 0777, &b->tree->slices[index], &b->tree->slots[index]);
 }
 
 static int sort_names(struct building *b)
 {
 	_cleanup_(cleanup_free) uint32_t *lines = NULL;
-	size_t count = b->tree->slice_count;
+	size_t count = b->tree->item_count;
 
 	lines = malloc(count * sizeof(*lines) + 1);
 	if (!lines)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
-		lines[i] = b->builder->slices.data[i].line;
+		lines[i] = b->builder->items.data[i].line;
 	return tree_grow_nodes(b->tree, b->builder->limits.nodes, b->builder->file, lines,
 			       b->error);
 }
@@ -371,9 +419,9 @@ static int allocate_tree(struct building *b)
 	struct tree_builder *builder = b->builder;
 	struct tree *tree = b->tree;
 
-	tree->slice_count = builder->slices.count;
-	tree->slices = calloc(tree->slice_count + 1, sizeof(*tree->slices));
-	tree->slots = calloc(tree->slice_count + 1, sizeof(*tree->slots));
+	tree->item_count = builder->items.count;
+	tree->slices = calloc(tree->item_count + 1, sizeof(*tree->slices));
+	tree->slots = calloc(tree->item_count + 1, sizeof(*tree->slots));
 	tree->extents = calloc(builder->extents.count + 1, sizeof(*tree->extents));
 	tree->images = calloc(builder->images.count + 1, sizeof(*tree->images));
 	tree->images_sorted = calloc(builder->images.count + 1, sizeof(*tree->images_sorted));
@@ -386,36 +434,37 @@ static int allocate_tree(struct building *b)
 	return 0;
 }
 
-static int build(struct building *b, bool inspect)
+static int build(struct building *b)
 {
 	int result = allocate_tree(b);
 
 	if (result < 0)
 		return result;
+	share_attributes(b->builder);
 	mark_uses(b->builder);
 	result = join_uses(b->builder);
 	if (result < 0)
 		return result;
-	open_images(b, inspect);
+	open_images(b);
 	sort_images(b->tree);
-	for (size_t i = 0; i < b->tree->slice_count; i++)
-		resolve_slice(b, i);
+	for (size_t i = 0; i < b->tree->item_count; i++)
+		resolve_item(b, i);
 	b->tree->paths = steal_pointer(&b->builder->paths.data);
 	/* What comes now takes memory of its own, of as many slices. */
 	free(steal_pointer(&b->builder->extents.data));
 	result = sort_names(b);
-	free(steal_pointer(&b->builder->slices.data));
+	free(steal_pointer(&b->builder->items.data));
 	if (result == 0 && (b->error->count > 0 || b->error->omitted > 0))
 		result = -EINVAL;
-	return result ?: overlap_mark_aliases(b->tree->slices, b->tree->slice_count);
+	return result ?: overlap_mark_aliases(b->tree->slices, b->tree->item_count);
 }
 
 int tree_build(struct tree_builder *builder, const struct tree_defaults *defaults, bool inspect,
 	       struct error *error, struct tree **ret)
 {
 	struct tree *tree = calloc(1, sizeof(*tree));
-	struct building b = { builder, defaults, error, tree, NULL };
-	int result = tree ? build(&b, inspect) : -ENOMEM;
+	struct building b = { builder, defaults, error, tree, NULL, inspect };
+	int result = tree ? build(&b) : -ENOMEM;
 
 	free(b.image_sizes);
 	if (result < 0) {

@@ -16,10 +16,13 @@ struct image_request {
 	bool failed;
 };
 
-struct slice_request {
-	uint32_t path; /* in paths */
+struct item_request {
+	uint32_t path;       /* in paths, as are the next two */
+	uint32_t target;     /* 0: none */
+	uint32_t attributes; /* 0: none */
 	uint32_t line;
 	uint32_t first_extent;
+	uint8_t kind; /* enum tree_kind */
 	bool refused; /* an extent of it was, which is an error already */
 	struct slice_options options;
 };
@@ -39,12 +42,18 @@ struct tree_builder {
 	struct tree_limits limits;
 	struct names image_names;
 	VEC(struct image_request) images;
-	VEC(struct slice_request) slices;
+	VEC(struct item_request) items;
 	VEC(struct extent_request) extents;
-	VEC(char) paths;
-	uint32_t *sorted; /* slices by name, for tree_builder_visit() */
+	VEC(char) paths;     /* begins with a NUL, so that 0 is nobody's place */
+	uint32_t attributes; /* the last ones that differ from those before; 0: none */
+	uint32_t *sorted;    /* items by name, for tree_builder_visit() */
 	size_t sorted_count;
 };
+
+/* Items in a row mostly have the same attributes: the last one then takes those before it. To be
+ * called before anything goes behind its own, which are the end of paths.
+ */
+void share_attributes(struct tree_builder *builder);
 
 /* Report at the given line and return -EINVAL. */
 #define fail_at(builder, error, at_line, ...)                                                      \
@@ -65,16 +74,16 @@ struct tree_builder {
 #define fail_here(builder, error, ...) fail_at(builder, error, (builder)->line, __VA_ARGS__)
 
 static inline const char *request_name(const struct tree_builder *builder,
-				       const struct slice_request *request)
+				       const struct item_request *request)
 {
 	return builder->paths.data + request->path;
 }
 
-/* The extents of slice number index. */
+/* Where the extents of item number index end. */
 static inline size_t extents_end(const struct tree_builder *builder, size_t index)
 {
-	return index + 1 < builder->slices.count ? builder->slices.data[index + 1].first_extent
-						 : builder->extents.count;
+	return index + 1 < builder->items.count ? builder->items.data[index + 1].first_extent
+						: builder->extents.count;
 }
 
 #endif

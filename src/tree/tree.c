@@ -38,21 +38,21 @@ static int compare_slots(const void *left, const void *right, void *context)
 	return order ? order : (a > b) - (a < b);
 }
 
-/* The slices' numbers in order of their names, the caller's to free. */
+/* The items' numbers in order of their names, the caller's to free. */
 static uint32_t *sort_slots(struct tree *tree)
 {
-	uint32_t *order = malloc(tree->slice_count * sizeof(*order) + 1);
+	uint32_t *order = malloc(tree->item_count * sizeof(*order) + 1);
 	bool sorted = true;
 
 	if (!order)
 		return NULL;
-	for (size_t i = 0; i < tree->slice_count; i++) {
+	for (size_t i = 0; i < tree->item_count; i++) {
 		order[i] = i;
 		sorted = sorted && (i == 0 || compare_paths(tree->paths + tree->slots[i - 1].path,
 							    tree->paths + tree->slots[i].path) < 0);
 	}
 	if (!sorted) /* tables mostly are: a million names then need no sort */
-		qsort_r(order, tree->slice_count, sizeof(*order), compare_slots, tree);
+		qsort_r(order, tree->item_count, sizeof(*order), compare_slots, tree);
 	return order;
 }
 
@@ -75,8 +75,16 @@ static const char *path_at(const struct grower *grower, uint32_t position)
 	return grower->tree->paths + grower->tree->slots[grower->order[position]].path;
 }
 
+const char *kind_name(enum tree_kind kind)
+{
+	static const char *const names[] = { "directory", "slice", "symlink", "link" };
+
+	return names[kind];
+}
+
 static void report_conflict(struct grower *grower, uint32_t first, uint32_t second)
 {
+	const struct slot *slots = grower->tree->slots;
 	uint32_t a = grower->order[first];
 	uint32_t b = grower->order[second];
 	bool twice = strcmp(path_at(grower, first), path_at(grower, second)) == 0;
@@ -85,37 +93,48 @@ static void report_conflict(struct grower *grower, uint32_t first, uint32_t seco
 	struct location at = { grower->file, grower->lines[later] };
 
 	if (twice && grower->file)
-		error_add(grower->error, &at, "slice '%s': name given twice, first in line %u",
-			  path_at(grower, first), grower->lines[earlier]);
+		error_add(grower->error, &at, "%s '%s': name given twice, first in line %u",
+			  kind_name(slots[later].kind), path_at(grower, first),
+			  grower->lines[earlier]);
 	else if (twice)
-		error_add(grower->error, &at, "slice '%s': name given twice",
-			  path_at(grower, first));
+		error_add(grower->error, &at, "%s '%s': name given twice",
+			  kind_name(slots[later].kind), path_at(grower, first));
 	else
 		error_add(grower->error, &at,
-			  "slice '%s': '%s' is the name of a slice, and cannot be a folder, too",
-			  path_at(grower, second), path_at(grower, first));
+			  "%s '%s': '%s' is the name of a %s, and cannot be a folder, too",
+			  kind_name(slots[b].kind), path_at(grower, second), path_at(grower, first),
+			  kind_name(slots[a].kind));
 }
 
-/* Append the entry whose names are order[position, end): a file or a directory. */
+static bool ends_at(const struct grower *grower, uint32_t position, size_t length)
+{
+	return path_at(grower, position)[length] == '\0';
+}
+
+/* Append the entry whose names are order[position, end). */
 static int append_entry(struct grower *grower, uint32_t parent, uint32_t position, uint32_t end,
 			uint32_t prefix, size_t length)
 {
-	const char *path = path_at(grower, position);
-	bool file = path[prefix + length] == '\0';
+	const struct slot *slots = grower->tree->slots;
+	uint32_t slot = grower->order[position];
+	bool described = ends_at(grower, position, prefix + length);
+	uint32_t below = position + described;
 	struct node node = {
-		.name = path - grower->tree->paths + prefix,
+		.name = slots[slot].path + prefix,
 		.name_length = length,
 		.parent = parent,
-		.first = file ? grower->order[position] : position,
-		.count = file ? NODE_FILE : end - position,
+		.slot = described ? slot : NO_SLOT,
+		.kind = described ? slots[slot].kind : TREE_DIRECTORY,
 	};
 
-	if (file)
-		for (uint32_t i = position + 1; i < end; i++)
-			report_conflict(grower, position, i);
+	while (described && below < end &&
+	       (node.kind != TREE_DIRECTORY || ends_at(grower, below, prefix + length)))
+		report_conflict(grower, position, below++);
+	node.first = below;
+	node.count = end - below;
 	/* [0] and the root do not count. */
 	if (grower->nodes.count >= grower->max + 2) {
-		struct location at = { grower->file, grower->lines[grower->order[position]] };
+		struct location at = { grower->file, grower->lines[slot] };
 
 		error_add(grower->error, &at, "more than %zu slices and folders", grower->max);
 		return -E2BIG;
@@ -158,15 +177,64 @@ static int expand_directory(struct grower *grower, uint32_t directory)
 
 static int grow_all(struct grower *grower)
 {
-	const struct node root = { .parent = TREE_ROOT, .count = grower->tree->slice_count };
-	const struct node unused = { .count = NODE_FILE };
+	const struct node root = { .parent = TREE_ROOT,
+				   .slot = NO_SLOT,
+				   .count = grower->tree->item_count };
+	const struct node unused = { .slot = NO_SLOT };
 	int result = vec_push(&grower->nodes, unused) ?: vec_push(&grower->prefixes, 0) ?:
 		     vec_push(&grower->nodes, root) ?: vec_push(&grower->prefixes, 0);
 
 	for (uint32_t i = TREE_ROOT; result == 0 && i < grower->nodes.count; i++)
-		if (grower->nodes.data[i].count != NODE_FILE)
+		if (grower->nodes.data[i].kind == TREE_DIRECTORY)
 			result = expand_directory(grower, i);
 	return result;
+}
+
+/* The node of a whole name, 0 if there is none. */
+static uint32_t find_path(const struct tree *tree, const char *path)
+{
+	char component[TREE_COMPONENT_MAX + 1];
+	uint32_t node = TREE_ROOT;
+
+	for (;;) {
+		size_t length = strcspn(path, "/");
+
+		if (length > TREE_COMPONENT_MAX)
+			return 0;
+		memcpy(component, path, length);
+		component[length] = '\0';
+		node = tree_lookup(tree, node, component);
+		if (node == 0 || path[length] == '\0')
+			return node;
+		path += length + 1;
+	}
+}
+
+static void resolve_links(struct grower *grower)
+{
+	struct tree *tree = grower->tree;
+
+	for (uint32_t i = TREE_ROOT; i < tree->node_count; i++) {
+		struct node *node = &tree->nodes[i];
+		struct location at = { grower->file, 0 };
+		const struct slot *slot;
+		uint32_t target;
+
+		if (node->kind != TREE_LINK)
+			continue;
+		slot = &tree->slots[node->slot];
+		target = find_path(tree, tree->paths + slot->target);
+		if (target == 0 || tree->nodes[target].kind != TREE_SLICE) {
+			at.line = grower->lines[node->slot];
+			error_add(grower->error, &at, "link '%s': '%.300s' is not a slice",
+				  tree->paths + slot->path, tree->paths + slot->target);
+			continue;
+		}
+		node->first = target;
+		node->slot = tree->nodes[target].slot;
+		if (tree->slots[node->slot].links < UINT16_MAX)
+			tree->slots[node->slot].links++;
+	}
 }
 
 int tree_grow_nodes(struct tree *tree, size_t max, const char *file, const uint32_t *lines,
@@ -184,6 +252,7 @@ int tree_grow_nodes(struct tree *tree, size_t max, const char *file, const uint3
 	}
 	tree->nodes = grower.nodes.data;
 	tree->node_count = grower.nodes.count;
+	resolve_links(&grower);
 	return error->count + error->omitted > messages ? -EINVAL : 0;
 }
 
@@ -217,9 +286,9 @@ static const struct node *node_at(const struct tree *tree, uint32_t node)
 	return &tree->nodes[node];
 }
 
-bool tree_is_directory(const struct tree *tree, uint32_t node)
+enum tree_kind tree_kind(const struct tree *tree, uint32_t node)
 {
-	return node_at(tree, node)->count != NODE_FILE;
+	return node_at(tree, node)->kind;
 }
 
 uint32_t tree_parent(const struct tree *tree, uint32_t node)
@@ -231,14 +300,16 @@ const struct slice *tree_slice(const struct tree *tree, uint32_t node)
 {
 	const struct node *found = node_at(tree, node);
 
-	return found->count == NODE_FILE ? &tree->slices[found->first] : NULL;
+	return found->kind == TREE_SLICE || found->kind == TREE_LINK ? &tree->slices[found->slot]
+								     : NULL;
 }
 
-const char *tree_slice_name(const struct tree *tree, uint32_t node)
+/* A link stands for its slice. Before resolve_links() it stands for itself. */
+static uint32_t follow(const struct tree *tree, uint32_t node)
 {
-	const struct node *found = node_at(tree, node);
+	const struct node *found = &tree->nodes[node];
 
-	return found->count == NODE_FILE ? tree->paths + tree->slots[found->first].path : NULL;
+	return found->kind == TREE_LINK && found->first ? found->first : node;
 }
 
 static int compare_name(const struct tree *tree, const struct node *node, const char *name,
@@ -257,7 +328,7 @@ uint32_t tree_lookup(const struct tree *tree, uint32_t directory, const char *na
 	uint32_t low = 0;
 	uint32_t high = parent->count;
 
-	if (parent->count == NODE_FILE)
+	if (parent->kind != TREE_DIRECTORY)
 		return 0;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
@@ -265,7 +336,7 @@ uint32_t tree_lookup(const struct tree *tree, uint32_t directory, const char *na
 		int order = compare_name(tree, &tree->nodes[node], name, length);
 
 		if (order == 0)
-			return node;
+			return follow(tree, node);
 		if (order < 0)
 			high = middle;
 		else
@@ -280,12 +351,12 @@ uint32_t tree_entry(const struct tree *tree, uint32_t directory, uint64_t index,
 	const struct node *parent = node_at(tree, directory);
 	const struct node *node;
 
-	if (parent->count == NODE_FILE || index >= parent->count)
+	if (parent->kind != TREE_DIRECTORY || index >= parent->count)
 		return 0;
 	node = &tree->nodes[parent->first + index];
 	memcpy(name, tree->paths + node->name, node->name_length);
 	name[node->name_length] = '\0';
-	return parent->first + index;
+	return follow(tree, parent->first + index);
 }
 
 size_t tree_image_count(const struct tree *tree)
@@ -305,22 +376,56 @@ struct tree_image tree_image_at(const struct tree *tree, size_t index)
 	};
 }
 
-size_t tree_slice_count(const struct tree *tree)
+size_t tree_item_count(const struct tree *tree)
 {
-	return tree->slice_count;
+	return tree->item_count;
 }
 
-struct tree_slice tree_slice_at(const struct tree *tree, size_t index)
+struct tree_item tree_item_at(const struct tree *tree, size_t index)
 {
 	const struct slot *slot = &tree->slots[index];
+	int64_t seconds = slot->mtime / NSEC_PER_SEC;
+	int64_t nanoseconds = slot->mtime % NSEC_PER_SEC;
 
-	return (struct tree_slice){
+	if (nanoseconds < 0) {
+		seconds--;
+		nanoseconds += NSEC_PER_SEC;
+	}
+	return (struct tree_item){
+		.kind = slot->kind,
 		.name = tree->paths + slot->path,
 		.slice = &tree->slices[index],
-		.has_mode = slot->explicit & SLOT_MODE,
-		.has_uid = slot->explicit & SLOT_UID,
-		.has_gid = slot->explicit & SLOT_GID,
+		.target = slot->target ? tree->paths + slot->target : NULL,
+		.attributes = slot->attributes ? tree->paths + slot->attributes : NULL,
+		.links = slot->links,
+		.has_mode = slot->flags & SLOT_MODE,
+		.has_uid = slot->flags & SLOT_UID,
+		.has_gid = slot->flags & SLOT_GID,
+		.has_mtime = slot->flags & SLOT_MTIME,
+		.outside = slot->flags & SLOT_OUTSIDE,
+		.mtime = { .tv_sec = seconds, .tv_nsec = nanoseconds },
 	};
+}
+
+bool tree_item(const struct tree *tree, uint32_t node, struct tree_item *ret)
+{
+	uint32_t slot = node_at(tree, node)->slot;
+
+	if (slot == NO_SLOT)
+		return false;
+	*ret = tree_item_at(tree, slot);
+	return true;
+}
+
+const char *tree_item_attribute(const struct tree_item *item, const char *key)
+{
+	size_t length = strlen(key);
+	const char *value = NULL;
+
+	for (const char *at = item->attributes; at && *at; at += strlen(at) + 1)
+		if (strncmp(at, key, length) == 0 && at[length] == '=')
+			value = at + length + 1;
+	return value;
 }
 
 size_t tree_image_index(const struct tree *tree, const struct image *image)
@@ -345,8 +450,9 @@ uint64_t tree_total_size(const struct tree *tree)
 	uint64_t total = 0;
 	uint64_t size;
 
-	for (size_t i = 0; i < tree->slice_count; i++)
-		if (slice_size(&tree->slices[i], &size) < 0 || add_overflows(total, size, &total))
+	for (size_t i = 0; i < tree->item_count; i++)
+		if (tree->slots[i].kind == TREE_SLICE &&
+		    (slice_size(&tree->slices[i], &size) < 0 || add_overflows(total, size, &total)))
 			return UINT64_MAX;
 	return total;
 }

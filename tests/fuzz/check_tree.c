@@ -64,28 +64,52 @@ static uint64_t check_listing(const struct tree *tree, uint32_t directory)
 	return count;
 }
 
+/* How many items a node stands for: itself, and the links to it. */
+static uint64_t check_node(const struct tree *tree, uint32_t node)
+{
+	struct tree_item item;
+	bool described = tree_item(tree, node, &item);
+
+	switch (tree_kind(tree, node)) {
+	case TREE_DIRECTORY:
+		check(!tree_slice(tree, node));
+		check(!described ||
+		      (item.kind == TREE_DIRECTORY && find_path(tree, item.name) == node));
+		return described;
+	case TREE_SLICE:
+		check(described && item.kind == TREE_SLICE);
+		check(tree_slice(tree, node) == item.slice);
+		check(find_path(tree, item.name) == node);
+		return 1;
+	case TREE_SYMLINK:
+		check(described && item.kind == TREE_SYMLINK && *item.target);
+		check(!tree_slice(tree, node));
+		check(find_path(tree, item.name) == node);
+		return 1;
+	case TREE_LINK:
+		check(described && item.kind == TREE_SLICE && item.links > 0);
+		check(tree_slice(tree, node) == item.slice);
+		return 1;
+	}
+	return 0;
+}
+
 static void check_nodes(const struct tree *tree)
 {
 	uint64_t listed = 0;
-	uint64_t files = 0;
+	uint64_t items = 0;
 
-	check(tree_is_directory(tree, TREE_ROOT));
+	check(tree_kind(tree, TREE_ROOT) == TREE_DIRECTORY);
 	check(tree_parent(tree, TREE_ROOT) == TREE_ROOT);
 	for (uint32_t node = TREE_ROOT; node <= tree_node_count(tree); node++) {
-		if (tree_is_directory(tree, node)) {
-			uint64_t count = check_listing(tree, node);
-
-			check(count > 0 || node == TREE_ROOT);
-			check(!tree_slice(tree, node) && !tree_slice_name(tree, node));
-			listed += count;
-		} else {
-			check(find_path(tree, tree_slice_name(tree, node)) == node);
+		items += check_node(tree, node);
+		if (tree_kind(tree, node) == TREE_DIRECTORY)
+			listed += check_listing(tree, node);
+		else
 			check(tree_lookup(tree, node, "a") == 0);
-			files++;
-		}
 	}
 	check(listed == tree_node_count(tree) - 1);
-	check(files == tree_slice_count(tree));
+	check(items == tree_item_count(tree));
 }
 
 static void check_slice(const struct tree *tree, const struct slice *slice)
@@ -118,23 +142,22 @@ static void check_slice(const struct tree *tree, const struct slice *slice)
 	check(!slice->resize || (slice->tail && slice->writable));
 }
 
-/* Whether two extents share a page, or a byte. An end is the last byte, to have no overflow. */
-static bool extents_meet(const struct extent *a, const struct extent *b, bool pages)
+/* Whether two extents share a byte. An end is the last byte, to have no overflow. */
+static bool extents_meet(const struct extent *a, const struct extent *b)
 {
-	const uint64_t mask = pages ? sysconf(_SC_PAGESIZE) - 1 : 0;
 	uint64_t a_last = a->length == EXTENT_TAIL ? UINT64_MAX : a->offset + a->length - 1;
 	uint64_t b_last = b->length == EXTENT_TAIL ? UINT64_MAX : b->offset + b->length - 1;
 
 	if (!a->image || a->image != b->image || a->length == 0 || b->length == 0)
 		return false;
-	return (a->offset & ~mask) <= (b_last | mask) && (b->offset & ~mask) <= (a_last | mask);
+	return a->offset <= b_last && b->offset <= a_last;
 }
 
 static bool slices_meet(const struct slice *a, const struct slice *b)
 {
 	for (uint32_t i = 0; i < a->extent_count; i++)
 		for (uint32_t j = a == b ? i + 1 : 0; j < b->extent_count; j++)
-			if (extents_meet(&a->extents[i], &b->extents[j], a != b))
+			if (extents_meet(&a->extents[i], &b->extents[j]))
 				return true;
 	return false;
 }
@@ -144,8 +167,8 @@ static void check_alias(const struct tree *tree, const struct slice *slice)
 {
 	bool alias = false;
 
-	for (size_t i = 0; i < tree_slice_count(tree); i++) {
-		const struct slice *other = tree_slice_at(tree, i).slice;
+	for (size_t i = 0; i < tree_item_count(tree); i++) {
+		const struct slice *other = tree_item_at(tree, i).slice;
 
 		alias |= (slice->writable || other->writable) && slices_meet(slice, other);
 	}
@@ -157,12 +180,14 @@ static void check_alias(const struct tree *tree, const struct slice *slice)
 void check_tree(const struct tree *tree)
 {
 	check_nodes(tree);
-	for (size_t i = 0; i < tree_slice_count(tree); i++) {
-		struct tree_slice slice = tree_slice_at(tree, i);
+	for (size_t i = 0; i < tree_item_count(tree); i++) {
+		struct tree_item slice = tree_item_at(tree, i);
 
+		if (slice.kind != TREE_SLICE)
+			continue;
 		check(tree_slice(tree, find_path(tree, slice.name)) == slice.slice);
 		check_slice(tree, slice.slice);
-		if (tree_slice_count(tree) < PAIRS_MAX)
+		if (tree_item_count(tree) < PAIRS_MAX)
 			check_alias(tree, slice.slice);
 	}
 }

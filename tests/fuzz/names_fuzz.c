@@ -117,10 +117,10 @@ static void check_tree_of(char **names, size_t count)
 	check(conflict == (result < 0));
 	if (tree) {
 		check_tree(tree);
-		check(tree_slice_count(tree) == good);
+		check(tree_item_count(tree) == good);
 		check(tree_node_count(tree) == count_nodes(names, good));
 		for (size_t i = 0; i < good; i++)
-			check(strcmp(tree_slice_at(tree, i).name, names[i]) == 0);
+			check(strcmp(tree_item_at(tree, i).name, names[i]) == 0);
 	}
 	error_clear(&error);
 	tree_free(tree);

@@ -22,7 +22,7 @@ static bool has_one_name(const char *image, size_t length)
 /* The name ends at the first '=', and the image at the last '@'. */
 static void check_entry(const struct tree *tree, size_t index, const char *spec, const char *image)
 {
-	struct tree_slice slice = tree_slice_at(tree, index);
+	struct tree_item slice = tree_item_at(tree, index);
 	const char *equals = strchr(spec, '=');
 	const char *at = strrchr(spec, '@');
 	const struct extent *extent = &slice.slice->extents[0];
@@ -54,7 +54,7 @@ static void check_round_trip(const struct tree *tree)
 	struct tree *again = NULL;
 
 	check(in && builder);
-	check(table_read(in, "/elsewhere", builder, &error) == 0);
+	check(table_read(in, "/elsewhere", NULL, builder, &error) == 0);
 	check(tree_build(builder, &defaults, true, &error, &again) == 0);
 	written_again = table_of(again);
 	check(strcmp(written, written_again) == 0);
@@ -100,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (tree) {
 		check_tree(tree);
-		check(tree_slice_count(tree) == (count > 1 ? count - 1 : *strings[0] != '\0'));
+		check(tree_item_count(tree) == (count > 1 ? count - 1 : *strings[0] != '\0'));
 		for (size_t i = 1; i < count; i++)
 			check_entry(tree, i - 1, strings[i], strings[0]);
 		check_round_trip(tree);

@@ -19,7 +19,7 @@ static int read_text(const char *text, size_t size, struct tree_builder *builder
 	int result;
 
 	check(in);
-	result = table_read(in, IMAGES_FOLDER, builder, error);
+	result = table_read(in, IMAGES_FOLDER, NULL, builder, error);
 	fclose(in);
 	return result;
 }
@@ -60,8 +60,8 @@ static void check_limits(const struct tree *tree)
 {
 	size_t extents = 0;
 
-	for (size_t i = 0; i < tree_slice_count(tree); i++)
-		extents += tree_slice_at(tree, i).slice->extent_count;
+	for (size_t i = 0; i < tree_item_count(tree); i++)
+		extents += tree_item_at(tree, i).slice->extent_count;
 	check(extents <= low_limits.extents);
 	check(tree_image_count(tree) <= low_limits.images);
 	check(tree_node_count(tree) <= low_limits.nodes + 1);

@@ -224,8 +224,8 @@ static void one_file_under_two_names_is_one_image(void **state)
 	add_image(&scene, "hard", "hard", IMAGE_ACCESS_AUTO);
 	add_image(&scene, "soft", "soft", IMAGE_ACCESS_AUTO);
 	add_slice(&scene, "x", "disk", 0, 100);
-	add_slice(&scene, "y", "hard", 200, 100);
-	add_slice(&scene, "z", "soft", 4096, 100);
+	add_slice(&scene, "y", "hard", 99, 100);
+	add_slice(&scene, "z", "soft", 200, 100);
 	build_tree(&scene);
 	assert_ptr_equal(tree_image_at(scene.tree, 0).image, tree_image_at(scene.tree, 1).image);
 	assert_ptr_equal(tree_image_at(scene.tree, 0).image, tree_image_at(scene.tree, 2).image);
@@ -574,10 +574,10 @@ static void modes_and_owners_have_their_defaults(void **state)
 	assert_int_equal(slice->mode, 0604);
 	assert_int_equal(slice->uid, 7);
 	assert_int_equal(slice->gid, 8);
-	assert_true(tree_slice_at(scene.tree, 3).has_mode);
-	assert_true(tree_slice_at(scene.tree, 3).has_uid);
-	assert_true(tree_slice_at(scene.tree, 3).has_gid);
-	assert_false(tree_slice_at(scene.tree, 0).has_mode);
+	assert_true(tree_item_at(scene.tree, 3).has_mode);
+	assert_true(tree_item_at(scene.tree, 3).has_uid);
+	assert_true(tree_item_at(scene.tree, 3).has_gid);
+	assert_false(tree_item_at(scene.tree, 0).has_mode);
 	scene_end(&scene);
 }
 
@@ -595,7 +595,7 @@ static void mode_of_the_mount_comes_before_the_images(void **state)
 	build_tree(&scene);
 	assert_int_equal(find_slice(scene.tree, "a")->mode, 0400);
 	assert_int_equal(find_slice(scene.tree, "b")->mode, 0604);
-	assert_false(tree_slice_at(scene.tree, 0).has_mode);
+	assert_false(tree_item_at(scene.tree, 0).has_mode);
 	scene_end(&scene);
 }
 
@@ -709,24 +709,24 @@ struct visited {
 	int stop_at;
 };
 
-static int visit(void *context, const char *image_path, uint64_t offset, uint64_t length)
+static int visit(void *context, const struct extent_view *extent)
 {
 	struct visited *visited = context;
 
 	switch (visited->count++) {
 	case 0:
-		assert_string_equal(image_path, "disk.img");
-		assert_int_equal(offset, 5 * MIB); /* unchecked */
-		assert_int_equal(length, 10);
+		assert_string_equal(extent->path, "disk.img");
+		assert_int_equal(extent->offset, 5 * MIB); /* unchecked */
+		assert_int_equal(extent->length, 10);
 		break;
 	case 1:
-		assert_null(image_path);
-		assert_int_equal(length, 20);
+		assert_null(extent->path);
+		assert_int_equal(extent->length, 20);
 		break;
 	default:
-		assert_string_equal(image_path, "disk.img");
-		assert_int_equal(offset, 7);
-		assert_int_equal(length, EXTENT_TAIL);
+		assert_string_equal(extent->path, "disk.img");
+		assert_int_equal(extent->offset, 7);
+		assert_int_equal(extent->length, EXTENT_TAIL);
 	}
 	return visited->count == visited->stop_at ? 42 : 0;
 }

@@ -149,7 +149,7 @@ static void begin_endless(struct scene *scene, const char *once, const char *for
 								     .errors = 60,
 								     .lines = 1000,
 								     .text = 60000 };
-	assert_result(table_read(in, ".", scene->builder, &scene->error), -E2BIG);
+	assert_result(table_read(in, ".", NULL, scene->builder, &scene->error), -E2BIG);
 	fclose(in);
 }
 
@@ -205,7 +205,7 @@ static void endless_nul_bytes_are_given_up(void **state)
 
 	assert_non_null(in);
 	scene_begin(&scene, "t");
-	assert_result(table_read(in, ".", scene.builder, &scene.error), -E2BIG);
+	assert_result(table_read(in, ".", NULL, scene.builder, &scene.error), -E2BIG);
 	assert_messages(&scene.error, "t:1: line is longer than 16777216 bytes");
 	assert_true(ftell(in) <= 17 << 20);
 	scene_end(&scene);

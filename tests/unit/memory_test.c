@@ -107,7 +107,7 @@ static int use_table(struct error *error)
 	int result = -ENOMEM;
 
 	if (builder && in && out)
-		result = table_read(in, ".", builder, error);
+		result = table_read(in, ".", NULL, builder, error);
 	if (result == 0)
 		result = tree_build(builder, &defaults, false, error, &tree);
 	if (result == 0)
@@ -181,9 +181,8 @@ static int build_after_failure(struct error *error)
 			 ?: tree_builder_extent(builder, "other", 0, 5000, error)
 			 ?: result;
 	failing = -1;
-	if (tree_build(builder, &defaults, false, error, &tree) == 0 &&
-	    tree_slice_count(tree) > 0) {
-		struct tree_slice slice = tree_slice_at(tree, 0);
+	if (tree_build(builder, &defaults, false, error, &tree) == 0 && tree_item_count(tree) > 0) {
+		struct tree_item slice = tree_item_at(tree, 0);
 		uint64_t size;
 
 		assert_result(slice_size(slice.slice, &size), 0);

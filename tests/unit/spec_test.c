@@ -262,7 +262,7 @@ static void whole_image_is_one_tail_slice(void **state)
 	file_resize("d/disk.img", MIB);
 	read_whole(&scene, "d/disk.img", 0);
 	build_tree(&scene);
-	assert_int_equal(tree_slice_count(scene.tree), 1);
+	assert_int_equal(tree_item_count(scene.tree), 1);
 	assert_slice(&scene, "disk.img", "d/disk.img", 0, EXTENT_TAIL);
 	assert_false(find_slice(scene.tree, "disk.img")->resize);
 	scene_end(&scene);

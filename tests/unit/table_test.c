@@ -18,7 +18,7 @@ static int read_bytes(struct scene *scene, const char *folder, const void *bytes
 	int result;
 
 	assert_non_null(in);
-	result = table_read(in, folder, scene->builder, &scene->error);
+	result = table_read(in, folder, NULL, scene->builder, &scene->error);
 	fclose(in);
 	return result;
 }
@@ -86,7 +86,7 @@ static void example_of_the_manual_is_understood(void **state)
 		"extent             firmware  64K    4K           # goes on with the slice above\n"
 		"extent             -           0    4K\n"
 		"slice   rest       disk   1537M      -           # '-' : to the end of the image\n");
-	assert_int_equal(tree_slice_count(scene.tree), 4);
+	assert_int_equal(tree_item_count(scene.tree), 4);
 	assert_extent(&scene, "boot.img", 0, "disk", MIB, 512 * MIB);
 	assert_extent(&scene, "data/a", 0, "disk", 513 * MIB, 1024 * MIB);
 	assert_extent(&scene, "joined", 0, "disk", 0, 4 * KIB);
@@ -107,7 +107,7 @@ static void empty_tables_are_tables(void **state)
 
 	for (size_t i = 0; i < COUNT(empty); i++) {
 		read_good(&scene, empty[i]);
-		assert_int_equal(tree_slice_count(scene.tree), 0);
+		assert_int_equal(tree_item_count(scene.tree), 0);
 		assert_int_equal(tree_image_count(scene.tree), 0);
 		scene_end(&scene);
 	}
@@ -122,7 +122,7 @@ static void blanks_and_line_ends_of_all_kinds_are_fine(void **state)
 			  "   slice c - 0 3   # comment\r\n"
 			  "slice d - 0 4 #\n"
 			  "slice e - 0 5");
-	assert_int_equal(tree_slice_count(scene.tree), 5);
+	assert_int_equal(tree_item_count(scene.tree), 5);
 	assert_extent(&scene, "b", 0, NULL, 0, 2);
 	assert_extent(&scene, "c", 0, NULL, 0, 3);
 	assert_extent(&scene, "d", 0, NULL, 0, 4);
@@ -135,7 +135,7 @@ static void comment_begins_a_column(void **state)
 	struct scene scene;
 
 	read_good(&scene, "slice a#b - 0 1 # slice x - 0 1\n#slice y - 0 1\n");
-	assert_int_equal(tree_slice_count(scene.tree), 1);
+	assert_int_equal(tree_item_count(scene.tree), 1);
 	assert_extent(&scene, "a#b", 0, NULL, 0, 1);
 	scene_end(&scene);
 }
@@ -254,21 +254,25 @@ static void lines_want_their_columns(void **state)
 			    "t:2: image wants NAME PATH [ro|rw]",
 			    "t:3: image wants NAME PATH [ro|rw]");
 	assert_text_refused("slice\nslice a - 0\nslice a - 0 1 ro x\n",
-			    "t:1: slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS]",
-			    "t:2: slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS]",
-			    "t:3: slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS]");
+			    "t:1: slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS [KEY=VALUE...]]",
+			    "t:2: slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS [KEY=VALUE...]]",
+			    "t:3: attribute 'x' is not KEY=VALUE");
 	assert_text_refused("slice a - 0 1\nextent\nextent - 0\nextent - 0 1 ro\n",
 			    "t:2: extent wants IMAGE OFFSET LENGTH|-",
 			    "t:3: extent wants IMAGE OFFSET LENGTH|-",
 			    "t:4: extent wants IMAGE OFFSET LENGTH|-");
-	assert_text_refused("slice a b c d e f g h\n", "t:1: too many columns");
+	assert_text_refused(
+		"slice a - 0 1 ro 2=2 3=3 4=4 5=5 6=6 7=7 8=8 9=9 10=10 11=11 12=12 13=13 "
+		"14=14 15=15 16=16 17=17 18=18 19=19 20=20 21=21 22=22 23=23 24=24 25=25 "
+		"26=26 27=27 28=28\n",
+		"t:1: too many columns");
 }
 
 static void unknown_entries_are_refused(void **state)
 {
-	assert_text_refused("slices a - 0 1\nSlice a - 0 1\nlayout parts disk\n\xff\n",
+	assert_text_refused("slices a - 0 1\nSlice a - 0 1\nlayout\n\xff\n",
 			    "t:1: unknown entry 'slices'", "t:2: unknown entry 'Slice'",
-			    "t:3: layout lines are not supported by this version",
+			    "t:3: layout wants DIRECTORY IMAGE|SLICE [KEY=VALUE...]",
 			    "t:4: unknown entry '\xff'");
 }
 
@@ -325,7 +329,7 @@ static void extents_of_a_refused_slice_are_passed_over(void **state)
 			    "t:1: slice 'good': zeros need a length",
 			    "t:2: slice 'a/': name has an empty component",
 			    "t:4: length 'x' is not a size", "t:5: unknown slice option 'wrong'",
-			    "t:7: slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS]");
+			    "t:7: slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS [KEY=VALUE...]]");
 }
 
 static void nul_bytes_are_refused(void **state)
@@ -399,7 +403,7 @@ static void unreadable_stream_is_an_error(void **state)
 
 	assert_non_null(in);
 	scene_begin(&scene, "t");
-	assert_result(table_read(in, ".", scene.builder, &scene.error), -EINVAL);
+	assert_result(table_read(in, ".", NULL, scene.builder, &scene.error), -EINVAL);
 	assert_messages(&scene.error, "t: cannot be read: Is a directory");
 	scene_end(&scene);
 	fclose(in);

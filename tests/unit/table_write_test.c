@@ -31,7 +31,7 @@ static void read_back(struct scene *scene, const char *text, bool inspect)
 	assert_non_null(in);
 	scene_begin(scene, "t");
 	scene->inspect = inspect;
-	result = table_read(in, "/nowhere", scene->builder, &scene->error);
+	result = table_read(in, "/nowhere", NULL, scene->builder, &scene->error);
 	fclose(in);
 	assert_no_messages(&scene->error);
 	assert_result(result, 0);
@@ -40,8 +40,8 @@ static void read_back(struct scene *scene, const char *text, bool inspect)
 
 static void assert_same_slice(const struct scene *a, const struct scene *b, size_t index)
 {
-	struct tree_slice first = tree_slice_at(a->tree, index);
-	struct tree_slice second = tree_slice_at(b->tree, index);
+	struct tree_item first = tree_item_at(a->tree, index);
+	struct tree_item second = tree_item_at(b->tree, index);
 
 	assert_string_equal(first.name, second.name);
 	assert_int_equal(first.slice->extent_count, second.slice->extent_count);
@@ -83,8 +83,8 @@ static void assert_round_trip(const struct scene *scene)
 		assert_string_equal(a.path, b.path);
 		assert_int_equal(a.access, b.access);
 	}
-	assert_int_equal(tree_slice_count(scene->tree), tree_slice_count(back.tree));
-	for (size_t i = 0; i < tree_slice_count(scene->tree); i++)
+	assert_int_equal(tree_item_count(scene->tree), tree_item_count(back.tree));
+	for (size_t i = 0; i < tree_item_count(scene->tree); i++)
 		assert_same_slice(scene, &back, i);
 	scene_end(&back);
 	free(first);
@@ -367,7 +367,7 @@ static void long_names_read_back(void **state)
 	assert_non_null(in);
 	scene_begin(&scene, "t");
 	scene.inspect = true;
-	if (table_read(in, ".", scene.builder, &scene.error) == 0) {
+	if (table_read(in, ".", NULL, scene.builder, &scene.error) == 0) {
 		build_tree(&scene);
 		assert_round_trip(&scene);
 	}

@@ -103,10 +103,11 @@ static size_t check_folder(const struct tree *tree, const struct paths *paths, u
 	size_t count = list_paths(paths, folder, entries, lengths);
 	size_t nodes = 1;
 	uint32_t first = 0;
+	struct tree_item item;
 
-	assert_true(tree_is_directory(tree, node));
+	assert_int_equal(tree_kind(tree, node), TREE_DIRECTORY);
 	assert_null(tree_slice(tree, node));
-	assert_null(tree_slice_name(tree, node));
+	assert_false(tree_item(tree, node, &item));
 	for (size_t i = 0; i < count; i++) {
 		char name[TREE_COMPONENT_MAX + 1];
 		char path[80];
@@ -118,7 +119,7 @@ static size_t check_folder(const struct tree *tree, const struct paths *paths, u
 		assert_int_equal(tree_parent(tree, entry), node);
 		first = i == 0 ? entry : first;
 		assert_int_equal(entry, first + i); /* in a row */
-		if (!tree_is_directory(tree, entry)) {
+		if (tree_kind(tree, entry) != TREE_DIRECTORY) {
 			nodes++;
 			continue;
 		}
@@ -142,13 +143,14 @@ static void random_trees_agree_with_their_list_of_names(void **state)
 		assert_int_equal(check_folder(scene.tree, paths, TREE_ROOT, ""),
 				 tree_node_count(scene.tree));
 		for (size_t j = 0; j < paths->count; j++) {
-			struct tree_slice entry = tree_slice_at(scene.tree, j);
+			struct tree_item entry = tree_item_at(scene.tree, j);
 
 			assert_string_equal(entry.name, paths->names[j]);
 			uint32_t node = find_path(scene.tree, paths->names[j]);
 
 			assert_ptr_equal(tree_slice(scene.tree, node), entry.slice);
-			assert_string_equal(tree_slice_name(scene.tree, node), paths->names[j]);
+			assert_true(tree_item(scene.tree, node, &entry));
+			assert_string_equal(entry.name, paths->names[j]);
 			assert_int_equal(entry.slice->extents[0].length, j);
 		}
 		scene_end(&scene);
@@ -226,7 +228,7 @@ static void names_that_are_not_there_are_not_found(void **state)
 	add_slice(&scene, "file", NULL, 0, 1);
 	build_tree(&scene);
 	folder = tree_lookup(scene.tree, TREE_ROOT, "dir");
-	assert_true(tree_is_directory(scene.tree, folder));
+	assert_int_equal(tree_kind(scene.tree, folder), TREE_DIRECTORY);
 	assert_int_equal(tree_lookup(scene.tree, TREE_ROOT, ""), 0);
 	assert_int_equal(tree_lookup(scene.tree, TREE_ROOT, "."), 0);
 	assert_int_equal(tree_lookup(scene.tree, TREE_ROOT, ".."), 0);
@@ -308,7 +310,7 @@ static void every_one_of_100000_names_is_found(void **state)
 	}
 	build_tree(&scene);
 	assert_int_equal(tree_node_count(scene.tree), 1 + 10 + MANY);
-	assert_int_equal(tree_slice_count(scene.tree), MANY);
+	assert_int_equal(tree_item_count(scene.tree), MANY);
 	for (uint32_t i = 0; i < MANY; i++) {
 		make_name(i, name);
 		assert_int_equal(find_slice(scene.tree, name)->extents[0].length, i);
@@ -369,7 +371,7 @@ static void tree_without_slices_has_a_root(void **state)
 	scene_begin(&scene, "t");
 	build_tree(&scene);
 	assert_int_equal(tree_node_count(scene.tree), 1);
-	assert_true(tree_is_directory(scene.tree, TREE_ROOT));
+	assert_int_equal(tree_kind(scene.tree, TREE_ROOT), TREE_DIRECTORY);
 	assert_int_equal(tree_entry(scene.tree, TREE_ROOT, 0, name), 0);
 	assert_int_equal(tree_lookup(scene.tree, TREE_ROOT, "a"), 0);
 	assert_int_equal(tree_total_size(scene.tree), 0);

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* What stands behind -o. */
+#include "options_internal.h"
+
+#include "cleanup.h"
+#include "size.h"
+#include "vec.h"
+
+#include <limits.h>
+#include <string.h>
+
+const struct mount_option_entry mount_option_entries[] = {
+#define OPTION(key, ...)
+#define MOUNT_OPTION(key, name, argument, help) { MOUNT_OPTION_##key, name, argument, help },
+#define IGNORED(name)
+#include "options.def"
+#undef OPTION
+#undef MOUNT_OPTION
+#undef IGNORED
+	{ 0 },
+};
+
+const char *const mount_options_ignored[] = {
+#define OPTION(key, ...)
+#define MOUNT_OPTION(key, ...)
+#define IGNORED(name) name,
+#include "options.def"
+#undef OPTION
+#undef MOUNT_OPTION
+#undef IGNORED
+	NULL,
+};
+
+static bool is_ignored(const char *option)
+{
+	if (strncmp(option, "x-", 2) == 0 || strncmp(option, "X-", 2) == 0 ||
+	    strncmp(option, "comment=", 8) == 0 || strncmp(option, "user=", 5) == 0 ||
+	    *option == '\0')
+		return true;
+	for (const char *const *word = mount_options_ignored; *word; word++)
+		if (strcmp(option, *word) == 0)
+			return true;
+	return false;
+}
+
+int option_word(const char *value, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(value, words[i]) == 0)
+			return i;
+	return -EINVAL;
+}
+
+static int append_fuse_option(struct options *options, const char *option)
+{
+	size_t length = strlen(option);
+	/* A comma, and the NUL. */
+	int result = vec_reserve_((void **)&options->fuse_options, &options->fuse_options_room,
+				  options->fuse_options_length, length + 2, 1);
+
+	if (result < 0)
+		return result;
+	if (options->fuse_options_length > 0)
+		options->fuse_options[options->fuse_options_length++] = ',';
+	memcpy(options->fuse_options + options->fuse_options_length, option, length + 1);
+	options->fuse_options_length += length;
+	return 0;
+}
+
+static int set_text(char **text, const char *value)
+{
+	char *copy = *value ? strdup(value) : NULL;
+
+	if (!copy)
+		return *value ? -ENOMEM : -EINVAL;
+	free(*text);
+	*text = copy;
+	return 0;
+}
+
+static bool is_sector_size(uint64_t size)
+{
+	return size == 512 || size == 1024 || size == 2048 || size == 4096;
+}
+
+static int set_mount_option(struct options *options, enum mount_option_key key, const char *value)
+{
+	static const char *const caches[] = { "auto", "none", "always" };
+	static const char *const switches[] = { "off", "on" };
+	unsigned long number = 0;
+	int result = 0;
+
+	switch (key) {
+	case MOUNT_OPTION_RO:
+	case MOUNT_OPTION_RW:
+		options->read_only = key == MOUNT_OPTION_RO;
+		break;
+	case MOUNT_OPTION_ALLOW_OTHER:
+		return append_fuse_option(options, "allow_other");
+	case MOUNT_OPTION_UID:
+		result = number_parse(value, 10, UINT_MAX - 1, &number);
+		options->uid = number;
+		options->has_uid = true;
+		break;
+	case MOUNT_OPTION_GID:
+		result = number_parse(value, 10, UINT_MAX - 1, &number);
+		options->gid = number;
+		options->has_gid = true;
+		break;
+	case MOUNT_OPTION_MODE:
+		result = number_parse(value, 8, 0777, &number);
+		options->mode = number;
+		options->has_mode = true;
+		break;
+	case MOUNT_OPTION_CACHE:
+		result = option_word(value, caches, COUNT(caches));
+		options->cache = result < 0 ? CACHE_OPTION_AUTO : (enum cache_option)result;
+		break;
+	case MOUNT_OPTION_XATTR:
+		options->xattr = true;
+		break;
+	case MOUNT_OPTION_LOCK:
+		result = option_word(value, switches, COUNT(switches));
+		options->no_lock = result == 0;
+		break;
+	case MOUNT_OPTION_SOURCE_TABLE:
+		options->source_is_table = true;
+		break;
+	case MOUNT_OPTION_LAYOUT:
+		return set_text(&options->layout, value);
+	case MOUNT_OPTION_CHUNK:
+		result = size_parse(value, strlen(value), &options->chunk);
+		return result < 0 || options->chunk == 0 ? -EINVAL : 0;
+	case MOUNT_OPTION_MTDPARTS:
+		return set_text(&options->mtdparts, value);
+	case MOUNT_OPTION_SECTOR_SIZE:
+		result = size_parse(value, strlen(value), &options->sector_size);
+		return result < 0 || !is_sector_size(options->sector_size) ? -EINVAL : 0;
+	case MOUNT_OPTION_DEPTH:
+		result = number_parse(value, 10, OPTION_DEPTH_MAX, &number);
+		options->depth = number;
+		break;
+	case MOUNT_OPTION_GAPS:
+		options->gaps = true;
+		break;
+	case MOUNT_OPTION_WHOLE:
+		options->whole = true;
+		break;
+	case MOUNT_OPTION_LENIENT:
+		options->lenient = true;
+		break;
+	case MOUNT_OPTION_END:
+		break;
+	}
+	return result < 0 ? result : 0;
+}
+
+/* One element of a -o list. Modifies it. */
+static int read_mount_option(struct options *options, char *option, struct error *error)
+{
+	for (const struct mount_option_entry *entry = mount_option_entries; entry->name; entry++) {
+		size_t length = strlen(entry->name);
+		const char *value = NULL;
+		int result;
+
+		if (strncmp(option, entry->name, length) != 0 ||
+		    (option[length] != '\0' && option[length] != '='))
+			continue;
+		if (option[length] == '=')
+			value = option + length + 1;
+		if (!entry->argument != !value) {
+			error_add(error, NULL, "option '%s' %s", entry->name,
+				  value ? "takes no value" : "needs a value");
+			return -EINVAL;
+		}
+		result = set_mount_option(options, entry->key, value);
+		if (result == -EINVAL)
+			error_add(error, NULL, "option '%s': bad value '%s', wants %s", entry->name,
+				  value, entry->argument);
+		return result;
+	}
+	return is_ignored(option) ? 0 : append_fuse_option(options, option);
+}
+
+/* The next element of a list, cut off at its comma. As in mount(8), what stands in double quotes may
+ * have commas; the quotes go.
+ */
+static char *next_option(char **rest)
+{
+	char *option = *rest;
+	char *out = option;
+	bool quoted = false;
+
+	for (char *at = option;; at++) {
+		if (*at == '\0' || (*at == ',' && !quoted)) {
+			*rest = *at ? at + 1 : NULL;
+			*out = '\0';
+			return option;
+		}
+		if (*at == '"')
+			quoted = !quoted;
+		else
+			*out++ = *at;
+	}
+}
+
+int mount_options_read(struct options *options, const char *list, struct error *error)
+{
+	_cleanup_(cleanup_free) char *copy = strdup(list);
+	char *rest = copy;
+	int result = copy ? 0 : -ENOMEM;
+
+	while (rest) {
+		int one = read_mount_option(options, next_option(&rest), error);
+
+		if (one < 0)
+			result = one;
+	}
+	return result;
+}
