@@ -366,3 +366,14 @@ uint64_t picture_step(const struct picture *picture, unsigned steps)
 		step *= 2;
 	return step;
 }
+
+char *picture_tick(uint64_t offset, char text[SIZE_TEXT_MAX])
+{
+	uint64_t unit = 1;
+
+	while (offset / unit >= 1024)
+		unit *= 1024;
+	/* "1.5G", but "1152K" rather than "1.1M" */
+	return offset % unit * 10 % unit == 0 ? size_round(offset, text)
+					      : size_format(offset, text);
+}

@@ -2,6 +2,8 @@
 #ifndef CLI_PICTURE_H
 #define CLI_PICTURE_H
 
+#include "size.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -134,6 +136,9 @@ char picture_key(const struct picture *picture, uint32_t slice);
 
 /* A step for the scale, a power of two of bytes, so that there are up to so many. */
 uint64_t picture_step(const struct picture *picture, unsigned steps);
+
+/* A number for the scale, short but never rounded. Returns text. */
+char *picture_tick(uint64_t offset, char text[SIZE_TEXT_MAX]);
 
 struct picture_style {
 	unsigned columns; /* of the terminal */

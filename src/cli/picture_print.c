@@ -123,7 +123,7 @@ static void draw_scale(const struct pen *pen, bool ruler)
 		if (ruler)
 			fputs(pen->signs->ticks[tick > 0], pen->out);
 		else
-			column += fprintf(pen->out, "%s", size_round(at, text)) - 1;
+			column += fprintf(pen->out, "%s", picture_tick(at, text)) - 1;
 		if (picture->span - at <= step)
 			break;
 	}

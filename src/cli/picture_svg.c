@@ -100,12 +100,10 @@ static void draw_title(struct pen *pen)
 	fputs("</tspan></text>\n", pen->out);
 }
 
-static void draw_tick(const struct pen *pen, unsigned column, uint64_t offset, const char *class)
+static void draw_tick(const struct pen *pen, unsigned column, const char *number, const char *class)
 {
-	char size[SIZE_TEXT_MAX];
-
 	fprintf(pen->out, "<path class=\"line\" d=\"M%u.5 %uv8\"/>", MARGIN + column, pen->y + 4);
-	text(pen, MARGIN + column, class, size_round(offset, size), 10);
+	text(pen, MARGIN + column, class, number, SIZE_TEXT_MAX);
 }
 
 static void draw_scale(struct pen *pen)
@@ -113,18 +111,19 @@ static void draw_scale(struct pen *pen)
 	const struct picture *picture = pen->picture;
 	uint64_t step = picture_step(picture, STEPS_MAX);
 	unsigned column = 0;
+	char number[SIZE_TEXT_MAX];
 
 	pen->y += 26;
-	draw_tick(pen, 0, 0, "m");
+	draw_tick(pen, 0, "0", "m");
 	for (uint64_t at = step; at < picture->span; at += step) {
 		column = picture_column(picture, at);
 		if (column + TICK_ROOM / 2 <= picture->columns)
-			draw_tick(pen, column, at, "m c");
+			draw_tick(pen, column, picture_tick(at, number), "m c");
 		if (picture->span - at <= step)
 			break;
 	}
 	if (column + TICK_ROOM <= picture->columns)
-		draw_tick(pen, picture->columns - 1, picture->span, "m r");
+		draw_tick(pen, picture->columns - 1, size_round(picture->span, number), "m r");
 	pen->y += 12;
 	fprintf(pen->out, "<path class=\"line\" d=\"M%d %u.5h%u\"/>\n", MARGIN, pen->y,
 		picture->columns);

@@ -164,6 +164,18 @@ static void what_lies_far_beyond_the_scale_is_at_its_edge(void **state)
 		   { 3 * EIB, 5 * EIB, 2 });
 }
 
+static void numbers_on_the_scale_are_exact(void **state)
+{
+	char text[SIZE_TEXT_MAX];
+
+	assert_string_equal(picture_tick(0, text), "0");
+	assert_string_equal(picture_tick(3UL << 30, text), "3G");
+	assert_string_equal(picture_tick(1536UL << 20, text), "1.5G");
+	assert_string_equal(picture_tick(1152UL << 10, text), "1152K");
+	assert_string_equal(picture_tick(7 * EIB, text), "7E");
+	assert_string_equal(picture_tick(7 * EIB + EIB / 8, text), "7296P");
+}
+
 static void draw_nothing_but(const struct picture_input *input, size_t *ret_text, size_t *ret_svg)
 {
 	struct picture_style style = { .columns = 200, .utf8 = true, .colours = 256 };
@@ -227,6 +239,7 @@ int main(void)
 		cmocka_unit_test(an_empty_image_and_no_slices_have_a_picture),
 		cmocka_unit_test(what_lies_past_the_end_does_not_press_the_image_into_a_corner),
 		cmocka_unit_test(what_lies_far_beyond_the_scale_is_at_its_edge),
+		cmocka_unit_test(numbers_on_the_scale_are_exact),
 		cmocka_unit_test(a_million_slices_make_no_larger_picture_than_a_few_thousand),
 	};
 
