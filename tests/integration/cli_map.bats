@@ -108,9 +108,9 @@ escapes() {
             ▃           ████████████'
 	grep -qxF ' a  a                2M       0  rw      sparse' "$temp/out"
 	grep -qF '5.9M of holes (74 %)' "$temp/out"
+	grep -qxF '· in no slice, ▂▅█ stored, the rest is holes' "$temp/out"
 	mmapfs plan -h -s data=@4M+2M -s none=@1M+0 -s both=@3M+2M -s hole=@1M+4K sparse
 	assert_equal "$(grep sparse$ "$temp/out" | awk '{ print $1 }' | xargs)" 'both hole'
-	grep -qxF '· in no slice, ▂▅█ stored, the rest is holes' "$temp/out"
 }
 
 @test "--map shows what lies past the end of a truncated image, and no more than a third of it" {
