@@ -184,6 +184,8 @@ static int put_member(struct sink *sink, const struct member *member)
 				  : record_write(&record, writing->out);
 	if (result == -ENAMETOOLONG)
 		return put_left_out(sink, "name too long", 1);
+	if (result == 0 && member->piece_count > 0 && member->pieces[0].offset != PIECE_ZEROS)
+		result = put_progress(sink, member->pieces[0].offset);
 	if (result < 0 || member->kind != MEMBER_FILE || writing->depth == 0)
 		return result;
 	if (asprintf(&name, "%s%s", writing->prefix, member->name) < 0) {
