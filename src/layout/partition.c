@@ -93,33 +93,34 @@ static bool belongs_in_name(int32_t letter)
 	       letter != 0xfeff && !(letter >= 0xfff0 && letter <= 0xffff) && letter < 0xe0000;
 }
 
-/* All that does not belong becomes one '-'. "" when nothing is left, or the label is broken. */
-static void make_slug(const char *label, char slug[SLUG_MAX])
+/* All that does not belong becomes one '-'. False when the label is broken or too long; slug is then
+ * undefined.
+ */
+static bool make_slug(const char *label, char slug[SLUG_MAX])
 {
 	const unsigned char *at = (const unsigned char *)label;
 	size_t length = 0;
 	bool gap = false;
 
-	slug[0] = '\0';
 	while (*at) {
 		const unsigned char *from = at;
 		const int32_t letter = next_letter(&at);
+		const size_t size = (size_t)(at - from);
 
-		if (letter < 0)
-			return;
+		if (letter < 0 || length + gap + size >= SLUG_MAX)
+			return false;
 		if (!belongs_in_name(letter)) {
 			gap = length > 0;
 			continue;
 		}
-		if (length + gap + (size_t)(at - from) >= SLUG_MAX)
-			return;
 		if (gap)
 			slug[length++] = '-';
 		gap = false;
-		memcpy(slug + length, from, (size_t)(at - from));
-		length += (size_t)(at - from);
+		memcpy(slug + length, from, size);
+		length += size;
 	}
 	slug[length] = '\0';
+	return true;
 }
 
 static int compare_slugs(const void *a, const void *b)
@@ -239,9 +240,9 @@ static int add_partition(struct partitions *partitions, struct fdisk_partition *
 	partition.offset =
 		(fdisk_partition_get_start(entry) - partitions->table.origin) * sector_size;
 	partition.length = fdisk_partition_get_size(entry) * sector_size;
-	if (label)
-		make_slug(label, partition.slug);
-	else if (strcmp(partitions->table.format, "bsd") == 0)
+	if (label && !make_slug(label, partition.slug))
+		partition.slug[0] = '\0';
+	if (strcmp(partitions->table.format, "bsd") == 0)
 		partition.slug[0] = (char)('a' + partition.number - 1);
 	result = vec_push(&partitions->parts, partition);
 	if (result == 0)

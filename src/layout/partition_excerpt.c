@@ -165,7 +165,10 @@ static int copy_table(int fd, const struct bytes *bytes, const struct partition_
 
 	if (strcmp(table->format, "gpt") == 0)
 		return copy_gpt(fd, bytes, table);
-	if (ftruncate(fd, (off_t)max_u64(bytes->size, START_SIZE)) < 0)
+	/* An MBR's sectors have 32 bits, and logical ones count from another one: no read of libfdisk's
+	 * is to fail, as it forgets memory then.
+	 */
+	if (ftruncate(fd, (off_t)max_u64(bytes->size, table->sector_size << 33)) < 0)
 		return -errno;
 	if (strcmp(table->format, "dos") != 0)
 		return copy_range(fd, bytes, 0, START_SIZE);
