@@ -55,7 +55,6 @@ static bool partition_probe(const struct bytes *bytes, const struct detector_opt
 /* The code point at *text, which moves on; -1: it is not UTF-8. */
 static int32_t next_letter(const unsigned char **text)
 {
-	static const int32_t least[] = { 0, 0x80, 0x800, 0x10000 };
 	const unsigned char *at = *text;
 	const int more = *at < 0x80   ? 0
 			 : *at < 0xc2 ? -1
@@ -73,7 +72,7 @@ static int32_t next_letter(const unsigned char **text)
 			return -1;
 		letter = letter << 6 | (at[i] & 0x3f);
 	}
-	if (letter < least[more] || letter > 0x10ffff || (letter >= 0xd800 && letter < 0xe000))
+	if (letter > 0x10ffff || (letter >= 0xd800 && letter < 0xe000))
 		return -1;
 	*text = at + more + 1;
 	return letter;

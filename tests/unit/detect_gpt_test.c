@@ -131,6 +131,7 @@ static void test_what_is_no_partition_is_counted(void **state)
 		{ 10, 9, NULL, 0 },
 		{ 1ULL << 62, 1ULL << 63, NULL, 0 },
 		{ UINT64_MAX, UINT64_MAX, NULL, 0 },
+		{ INT64_MAX / 512 + 1, INT64_MAX / 512 + 1, NULL, 0 },
 		{ 10, 10, NULL, 0 },
 	};
 	struct disk disk = disk_with(entries, COUNT(entries));
@@ -139,7 +140,8 @@ static void test_what_is_no_partition_is_counted(void **state)
 		       "left out 1 empty partition\n"
 		       "left out 1 partition past any disk's end\n"
 		       "left out 1 partition past any disk's end\n"
-		       "file p4 5120+512\n");
+		       "left out 1 partition past any disk's end\n"
+		       "file p5 5120+512\n");
 	disk_clear(&disk);
 }
 
@@ -260,6 +262,50 @@ static void test_absurd_headers_with_right_checksums(void **state)
 	}
 }
 
+static void test_a_backup_that_claims_its_own_sector(void **state)
+{
+	struct disk disk = disk_with(two, COUNT(two));
+
+	disk_sector(&disk, 1)[0] ^= 1;
+	put64(disk_sector(&disk, SECTORS - 1) + 48, SECTORS - 1);
+	disk_seal_gpt(&disk, SECTORS - 1);
+	assert_not_for(&detector_partition, disk.data, disk.size);
+	disk_clear(&disk);
+}
+
+/* As many entries as the kernel takes, and one more. */
+static void test_as_many_entries_as_there_may_be(void **state)
+{
+	struct disk disk = disk_new(512, 10000);
+	unsigned char *header;
+	struct members members;
+
+	disk_put_gpt(&disk, two, COUNT(two));
+	header = disk_sector(&disk, 1);
+	for (uint32_t i = 2; i < 32768; i++) {
+		unsigned char *entry = disk.data + 1024 + (size_t)i * 128;
+
+		memcpy(entry, disk.data + 1024, 16);
+		put64(entry + 32, 9000);
+		put64(entry + 40, 9000);
+		put16(entry + 56, (uint16_t)(0x4e00 + i % 20000));
+	}
+	put32(header + 80, 32768);
+	disk_seal_gpt(&disk, 1);
+	members = members_of(&detector_partition, disk.data, disk.size, NULL, false);
+	assert_result(members.result, 0);
+	assert_non_null(strstr(members.text, "file p1-EFI-System-Partition "));
+	assert_non_null(strstr(members.text, "file p32768 4608000+512\n"));
+	assert_non_null(strstr(members.text, "file p15000-")); /* the only one called so */
+	members_clear(&members);
+
+	put32(header + 80, 32769);
+	disk_seal_gpt(&disk, 1);
+	memset(disk_sector(&disk, 9999), 0, 512);
+	assert_not_for(&detector_partition, disk.data, disk.size);
+	disk_clear(&disk);
+}
+
 static void test_any_entries_with_right_checksums(void **state)
 {
 	const struct detector_options options = { .gaps = true };
@@ -298,6 +344,8 @@ int main(void)
 		cmocka_unit_test(test_a_truncated_image_still_has_its_table),
 		cmocka_unit_test(test_without_a_protective_mbr_both_have_to_be_whole),
 		cmocka_unit_test(test_absurd_headers_with_right_checksums),
+		cmocka_unit_test(test_a_backup_that_claims_its_own_sector),
+		cmocka_unit_test(test_as_many_entries_as_there_may_be),
 		cmocka_unit_test(test_any_entries_with_right_checksums),
 	};
 

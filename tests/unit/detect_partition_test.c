@@ -238,6 +238,9 @@ static void test_contents_tell_the_size_of_sectors(void **state)
 	assert_members(&detector_partition, disk.data, disk.size, NULL, "file p1 4096+28672\n");
 	memcpy(disk.data + 8 * 2048 + 1080, "\x53\xef", 2); /* ext4 */
 	assert_members(&detector_partition, disk.data, disk.size, NULL, "file p1 16384+114688\n");
+	disk_put_entry(&disk, 0, 0, 0, 0x83, 8, 57); /* but not one that ends outside */
+	assert_members(&detector_partition, disk.data, disk.size, NULL, "file p1 4096+29184\n");
+	disk_put_entry(&disk, 0, 0, 0, 0x83, 8, 56);
 	memcpy(disk.data + 8 * 512, "XFSB", 4); /* 512 is more likely */
 	assert_members(&detector_partition, disk.data, disk.size, NULL, "file p1 4096+28672\n");
 	disk_clear(&disk);
@@ -293,6 +296,10 @@ static void test_gaps_are_all_that_no_partition_has(void **state)
 		       "file p1 20480+2048\nfile p2 4096+4096\nfile p3 5120+1024\n"
 		       "file p4 8192+2048\n"
 		       "file gap1 0+4096\nfile gap2 10240+10240\nfile gap3 22528+10240\n");
+	disk_put_entry(&disk, 0, 0, 0, 0x83, 70, 4);
+	assert_members(&detector_partition, disk.data, disk.size, &options,
+		       "file p1 35840+2048\nfile p2 4096+4096\nfile p3 5120+1024\n"
+		       "file p4 8192+2048\nfile gap1 0+4096\nfile gap2 10240+22528\n");
 	disk_put_entry(&disk, 0, 0, 0, 0x83, 40, 24);
 	assert_members(&detector_partition, disk.data, disk.size - 1, &options,
 		       "file p1 20480+12288\nfile p2 4096+4096\nfile p3 5120+1024\n"
@@ -353,6 +360,11 @@ static void test_a_bsd_label_may_count_from_the_disks_start(void **state)
 	assert_members(&detector_partition, disk.data, disk.size, NULL,
 		       "left out 1 partition before the image\nleft out 1 whole disk\n"
 		       "left out 1 whole disk\nfile p1-a 8192+8192\n");
+	put_bsd(&disk, 0, 16, 16, 7);
+	put_bsd(&disk, 1, 0, 0, 0);
+	put_bsd(&disk, 2, 32, 16, 7); /* an ordinary one */
+	assert_members(&detector_partition, disk.data, disk.size, NULL,
+		       "left out 1 whole disk\nfile p1-a 8192+8192\nfile p3-c 16384+8192\n");
 	disk_clear(&disk);
 }
 
