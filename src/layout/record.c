@@ -93,7 +93,8 @@ int record_write(const struct record *record, FILE *out)
 		write_text(member->attributes[i].key, out);
 		write_text(member->attributes[i].value, out);
 	}
-	fwrite(member->pieces, sizeof(*member->pieces), member->piece_count, out);
+	if (member->piece_count > 0)
+		fwrite(member->pieces, sizeof(*member->pieces), member->piece_count, out);
 	return ferror(out) ? -EIO : 0;
 }
 
