@@ -46,6 +46,7 @@ enum left_out {
 	LEFT_NAME,
 	LEFT_SIZE,
 	LEFT_TRUNCATED,
+	LEFT_BROKEN,
 	LEFT_REASONS,
 };
 

@@ -162,7 +162,7 @@ static int end_inode(struct inode *inode, bool complete, struct sink *sink, uint
 	if (inode->waiting.count == 0)
 		return 0;
 	if (inode->reason != LEFT_NOTHING || !complete) {
-		left_out[inode->reason ?: LEFT_TRUNCATED] += inode->waiting.count;
+		left_out[inode->reason ?: LEFT_BROKEN] += inode->waiting.count;
 		return 0;
 	}
 	name = inode->waiting.data[0];

@@ -38,6 +38,7 @@ static const char *const reasons[LEFT_REASONS] = {
 	[LEFT_NAME] = "name cannot be read",
 	[LEFT_SIZE] = "size is not known",
 	[LEFT_TRUNCATED] = "truncated",
+	[LEFT_BROKEN] = "broken",
 };
 
 /* A reader at the first header. *ret is the caller's even on failure, for its message. */
@@ -130,7 +131,7 @@ static int add_block(struct reading *reading, const void *block, uint64_t length
 static enum left_out reason_of(int result)
 {
 	if (result == ARCHIVE_FATAL)
-		return LEFT_TRUNCATED;
+		return LEFT_BROKEN;
 	return result == ARCHIVE_FAILED ? LEFT_COMPRESSED : LEFT_MALFORMED;
 }
 
@@ -148,6 +149,8 @@ static int add_blocks(struct reading *reading, uint64_t *end, enum left_out *ret
 			return 0;
 		if (result != ARCHIVE_OK || offset < 0) {
 			*ret_reason = reason_of(result);
+			/* Nothing may be asked of the archive any more. */
+			reading->broken |= result == ARCHIVE_FATAL;
 		} else if (length > 0) {
 			result = add_block(reading, block, length, (uint64_t)offset, end,
 					   ret_reason);
@@ -403,7 +406,7 @@ static int read_members(struct reading *reading)
 {
 	int result = 0;
 
-	while (result == 0) {
+	while (result == 0 && !reading->broken) {
 		int header = archive_read_next_header2(reading->archive, reading->entry);
 
 		if (header == ARCHIVE_EOF)
@@ -418,7 +421,7 @@ static int read_members(struct reading *reading)
 		 */
 		if (header != ARCHIVE_OK && header != ARCHIVE_WARN) {
 			reading->broken = true;
-			return 0;
+			continue;
 		}
 		reading->entries++;
 		result = give_member(reading, header);
