@@ -87,7 +87,7 @@ assert_summary() {
 	mkdir "$tree/DEBIAN"
 	printf '%s\n' 'Package: test' 'Version: 1' 'Architecture: all' 'Maintainer: nobody' \
 		'Description: test' >"$tree/DEBIAN/control"
-	dpkg-deb -Znone --root-owner-group --build "$tree" "$temp/test.deb" >/dev/null
+	dpkg-deb -Znone --build "$tree" "$temp/test.deb" >/dev/null
 	start_mmapfs -o depth=1 "$temp/test.deb" "$mnt"
 	assert_equal "$(cat "$mnt/debian-binary")" 2.0
 	cmp "$mnt/data.tar" <(dpkg-deb --fsys-tarfile "$temp/test.deb")
