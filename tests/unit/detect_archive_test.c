@@ -570,7 +570,7 @@ static void test_joliet_has_names_only(void **state)
 
 /* --- others ------------------------------------------------------------------------------------ */
 
-static void test_7zip_members_behind_a_packed_one_are_not_unpacked(void **state)
+static void test_a_7zip_archive_shows_what_is_stored_and_counts_the_rest(void **state)
 {
 	struct archive *archive = writer(archive_write_set_format_7zip, "compression=store");
 	char wanted[60];
@@ -682,7 +682,7 @@ int main(void)
 		cmocka_unit_test(test_a_zip_without_its_directory),
 		cmocka_unit_test(test_rock_ridge_has_all_attributes),
 		cmocka_unit_test(test_joliet_has_names_only),
-		cmocka_unit_test(test_7zip_members_behind_a_packed_one_are_not_unpacked),
+		cmocka_unit_test(test_a_7zip_archive_shows_what_is_stored_and_counts_the_rest),
 		cmocka_unit_test(test_lha_and_rar_archives_of_stored_files),
 		cmocka_unit_test(test_data_is_not_looked_at),
 	};
