@@ -146,7 +146,7 @@ static int read_texts(struct record_reader *reader, const struct head *head,
 
 static int split_attributes(struct record_reader *reader, const char *text, size_t size)
 {
-	const char *end = text + size;
+	const char *end = text ? text + size : NULL;
 
 	reader->attributes.count = 0;
 	while (text && text < end) {
