@@ -297,6 +297,8 @@ static int report_death(struct expansion *expansion, enum sandbox_end end, int s
 
 	if (end == SANDBOX_UNREADABLE)
 		snprintf(reason, sizeof(reason), "it cannot be read, or has shrunk meanwhile");
+	else if (end == SANDBOX_REFUSED)
+		snprintf(reason, sizeof(reason), "there can be no sandbox to look for it in");
 	else if (end == SANDBOX_TIMED_OUT)
 		snprintf(reason, sizeof(reason), "looking for its layout takes too long");
 	else if (signal_number > 0)

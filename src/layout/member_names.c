@@ -163,11 +163,12 @@ static int make(struct member_names *names, const char *raw, enum name_kind kind
 	if (result < 0)
 		return result;
 	taken = names->states.data[number].kind;
-	if (kind == NAME_DIRECTORY && taken == NAME_DIRECTORY)
-		return -EEXIST;
 	if (taken > NAME_DIRECTORY || (taken != NAME_FREE && kind != NAME_DIRECTORY))
 		result = make_unique(names, &path, &number,
 				     kind == NAME_DIRECTORY ? NAME_IMPLIED : kind);
+	if (result == 0 && kind == NAME_DIRECTORY &&
+	    names->states.data[number].kind == NAME_DIRECTORY)
+		result = -EEXIST;
 	if (result == 0 && strlen(path) > TREE_PATH_MAX)
 		result = -ENAMETOOLONG;
 	if (result < 0)

@@ -21,6 +21,9 @@
 #endif
 #endif
 
+/* Where work() has not been begun. */
+#define EXIT_REFUSED 111
+
 /* What computing takes: memory, time, and the end; memory files, which libraries want where they
  * know files only; and output. Everything else fails with EPERM, so that a library that only tries
  * goes on. Nothing here can sleep, so that the limit on processor time is one on time, as far as the
@@ -66,6 +69,10 @@ static int filter_calls(void)
 	/* Whether this is a terminal or a device; it is not. */
 	if (result == 0)
 		result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl), 0);
+	/* fstat(2), as glibc calls it. */
+	if (result == 0)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
+					  SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
 	/* abort(3), and nobody else. */
 	if (result == 0)
 		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
@@ -125,15 +132,15 @@ static _Noreturn void run(const struct sandbox_job *job, int pipe_fd, pid_t pare
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
-		_exit(1);
+		_exit(EXIT_REFUSED);
 	for (int number = 1; number < NSIG; number++)
 		(void)signal(number, SIG_DFL);
 	result = job->prepare(job->context);
 	if (close_others(pipe_fd) < 0)
-		_exit(1);
+		_exit(EXIT_REFUSED);
 	out = fdopen(3, "w");
 	if (!out || prctl(PR_SET_DUMPABLE, 0) < 0 || limit_resources(job) < 0 || filter_calls() < 0)
-		_exit(1);
+		_exit(EXIT_REFUSED);
 	job->work(job->context, result, out);
 	_exit(fflush(out) == 0 ? 0 : 1);
 }
@@ -178,6 +185,8 @@ enum sandbox_end sandbox_stop(struct sandbox *sandbox, int *ret_signal)
 	while (waitpid(sandbox->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	*ret_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_REFUSED)
+		return SANDBOX_REFUSED;
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status) == 0 ? SANDBOX_DONE : SANDBOX_CRASHED;
 	if (*ret_signal == SIGXCPU)

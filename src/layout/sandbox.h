@@ -33,6 +33,7 @@ enum sandbox_end {
 	SANDBOX_CRASHED,
 	SANDBOX_UNREADABLE, /* SIGBUS: what was mapped has shrunk, or cannot be read */
 	SANDBOX_TIMED_OUT,
+	SANDBOX_REFUSED, /* nothing has run: its rights cannot be taken from it */
 };
 
 /* Starts a process: no other thread may be running. 0 or negative errno. */

@@ -36,6 +36,8 @@ GROUPS = {
     # The background, signals, and the child that detaches the mount.
     "daemon": "chdir clock_nanosleep getdents64 kill nanosleep prctl rt_sigtimedwait setsid "
               "signalfd4 tgkill wait4",
+    # Looking for members in an image: the process that does so gives up the rest by itself.
+    "layouts": "getppid seccomp",
     # The status socket, syslog, and the service manager; local ones only (socket: below).
     "sockets": "accept4 bind connect getsockopt listen pidfd_open poll recvfrom sendmsg sendto "
                "setsockopt",

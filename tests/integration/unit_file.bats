@@ -36,6 +36,10 @@ setting() {
 	read -ra groups <<<"$(setting SystemCallFilter)"
 	# Groups name groups.
 	for ((i = 0; i < ${#groups[@]}; i++)); do
+		if [[ ${groups[i]} != @* ]]; then
+			echo "${groups[i]}" >>"$temp/allowed"
+			continue
+		fi
 		systemd-analyze syscall-filter "${groups[i]}" | sed 's/#.*//' | tr -s ' \t' '\n' >"$temp/group"
 		grep -v '^@' "$temp/group" >>"$temp/allowed" || true
 		while read -r group; do
