@@ -123,7 +123,7 @@ make_flash() {
 	start_mmapfs -o 'layout=mtdparts,mtdparts="mtdparts=spi0.0:256k(u-boot)ro,64k@0x50000(env),128k,-(rootfs)"' \
 		"$temp/flash" "$mnt"
 
-	assert_equal "$(ls "$mnt" | xargs)" 'env part2 rootfs u-boot'
+	assert_equal "$(echo "$mnt"/* | sed "s|$mnt/||g")" 'env part2 rootfs u-boot'
 	assert_range "$temp/flash" 0 256K "$mnt/u-boot"
 	assert_range "$temp/flash" 320K 64K "$mnt/env"
 	assert_range "$temp/flash" 384K 128K "$mnt/part2"
