@@ -147,10 +147,17 @@ static int read_texts(struct record_reader *reader, const struct head *head,
 
 static int split_attributes(struct record_reader *reader, const char *text, size_t size)
 {
+<<<<<<< HEAD
 	const char *end = text ? text + size : NULL;
+=======
+	const char *end;
+>>>>>>> binary
 
 	reader->attributes.count = 0;
-	while (text && text < end) {
+	if (!text)
+		return 0;
+	end = text + size;
+	while (text < end) {
 		struct attribute attribute = { .key = text };
 		size_t left = end - text;
 		size_t length = strnlen(text, left);
