@@ -11,6 +11,8 @@
 #include "archive_format.h"
 
 #include <errno.h>
+#include <locale.h>
+#include <time.h>
 
 static bool probe(const struct bytes *bytes, const struct detector_options *options)
 {
@@ -20,6 +22,15 @@ static bool probe(const struct bytes *bytes, const struct detector_options *opti
 		return archive_format_of(bytes) != NULL;
 	format = archive_format_find(options->format);
 	return format && format->matches(bytes);
+}
+
+/* The charset and the time zone are files. What is loaded once is there for ever after: nobody frees
+ * this locale, which is why it is found again when it is asked for.
+ */
+static void prepare(void)
+{
+	(void)newlocale(LC_CTYPE_MASK, ARCHIVE_UTF8_LOCALE, 0);
+	tzset();
 }
 
 static int detect(const struct bytes *bytes, const struct detector_options *options,
@@ -42,5 +53,6 @@ const struct detector detector_archive = {
 	.name = "archive",
 	.formats = formats,
 	.probe = probe,
+	.prepare = prepare,
 	.detect = detect,
 };

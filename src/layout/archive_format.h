@@ -31,6 +31,9 @@ const struct archive_format *archive_format_of(const struct bytes *bytes);
 /* NULL: none of that name */
 const struct archive_format *archive_format_find(const char *name);
 
+/* For names that are in UTF-16. */
+#define ARCHIVE_UTF8_LOCALE "C.UTF-8"
+
 /* Why members are left out. */
 enum left_out {
 	LEFT_NOTHING,

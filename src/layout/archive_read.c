@@ -387,7 +387,7 @@ static int note_error(const struct reading *reading)
 	char text[NOTE_MAX];
 
 	snprintf(text, sizeof(text), "%s: the archive is broken: %s", reading->format->name,
-		 error ?: "no more is known");
+		 error ?: "it ends too early");
 	return reading->sink->note(reading->sink, text);
 }
 
@@ -464,15 +464,14 @@ static int read_archive(struct reading *reading)
 }
 
 /* libarchive converts names to the charset of the thread's locale. In "C" it keeps the bytes of
- * those that it cannot convert. Formats with names in UTF-16 need UTF-8 instead; that one is loaded
- * from files, which whoever runs this without the right to open any does before.
+ * those that it cannot convert. Formats with names in UTF-16 need UTF-8 instead.
  */
 static locale_t locale_for(const struct archive_format *format)
 {
 	locale_t locale = 0;
 
 	if (format->utf8)
-		locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", 0);
+		locale = newlocale(LC_CTYPE_MASK, ARCHIVE_UTF8_LOCALE, 0);
 	return locale ?: newlocale(LC_CTYPE_MASK, "C", 0);
 }
 

@@ -105,6 +105,10 @@ struct detector {
 	 * options name the format, only about that. NULL: only when it is named.
 	 */
 	bool (*probe)(const struct bytes *bytes, const struct detector_options *options);
+	/* What has to be done while there still are files and rights, such as to load tables. NULL:
+	 * nothing.
+	 */
+	void (*prepare)(void);
 	/* Give each member to the sink, in an order that depends on the bytes alone. What is broken
 	 * half-way ends in a note and a shorter list, not in an error.
 	 *

@@ -50,6 +50,9 @@ static int prepare(void *context)
 		expansion->bytes = (struct bytes){ NULL, expansion->source.size };
 		return 0;
 	}
+	for (const struct detector *const *detector = detectors; *detector; detector++)
+		if ((*detector)->prepare)
+			(*detector)->prepare();
 	return source_map(&expansion->source, &expansion->bytes);
 }
 

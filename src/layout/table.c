@@ -292,7 +292,10 @@ static int read_layout(struct reader *reader)
 		result = column_layout_option(reader->columns[i], &reader->at, reader->error,
 					      &request)
 				 ?: result;
-	return result ?: layout_expand(reader->builder, &request, reader->layouts, reader->error);
+	result = result ?: layout_expand(reader->builder, &request, reader->layouts, reader->error);
+	if (result == -ENOENT)
+		return fail(reader, "layout of '%s': none is recognised", request.source);
+	return result;
 }
 
 static int read_entry(struct reader *reader)
