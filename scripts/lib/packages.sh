@@ -6,8 +6,6 @@
 packages_build=(gcc libarchive-dev libc6-dev libelf-dev libfdisk-dev libfuse3-dev libjansson-dev
 	libmount-dev libseccomp-dev meson pkg-config)
 packages_demo=("${packages_build[@]}" e2fsprogs fdisk fuse3 python3)
-<<<<<<< HEAD
-<<<<<<< HEAD
 packages_quick=("${packages_demo[@]}" attr bats binutils btrfs-progs coreboot-utils cpio
 	dosfstools file fio fuse2fs gcab grub-rescue-pc jq libarchive-tools libc6-i386
 	libc6-powerpc-cross libc6-s390x-cross libcmocka-dev libnbd-bin libsystemd-dev libxml2-utils

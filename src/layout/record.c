@@ -147,11 +147,7 @@ static int read_texts(struct record_reader *reader, const struct head *head,
 
 static int split_attributes(struct record_reader *reader, const char *text, size_t size)
 {
-<<<<<<< HEAD
-	const char *end = text ? text + size : NULL;
-=======
 	const char *end;
->>>>>>> binary
 
 	reader->attributes.count = 0;
 	if (!text)
