@@ -3,7 +3,7 @@
 
     layout_elf.py compare FILE MOUNT    every section and segment is there, with its name, place,
                                         bytes and attributes, and nothing else
-    layout_elf.py dump PID FILE         a core dump of a process that is stopped: its memory, as it
+    layout_elf.py dump PID FILE         a core dump of a process that sleeps: its memory, as it
                                         is in /proc
     layout_elf.py memory PID MOUNT      the files of such a dump's mount hold that memory
 
