@@ -165,6 +165,7 @@ static int put_nested(struct writing *writing, struct record *record)
 		return -ENOMEM;
 	if (target)
 		member->target = target;
+	record->number = strlen(writing->prefix) - strlen(NESTED_SUFFIX);
 	member->pieces = pieces;
 	member->name = name;
 	member->read_only |= writing->read_only;

@@ -76,9 +76,9 @@ static int filter_calls(void)
 					  SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
 	/* Nobody sleeps here who could be woken, but pthread_once(3) tries. */
 	if (result == 0)
-		result = seccomp_rule_add(
-			filter, SCMP_ACT_ALLOW, SCMP_SYS(futex), 1,
-			SCMP_A1(SCMP_CMP_MASKED_EQ, (uint64_t)FUTEX_CMD_MASK, FUTEX_WAKE));
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(futex), 1,
+					  SCMP_A1(SCMP_CMP_MASKED_EQ, (uint64_t)FUTEX_CMD_MASK,
+						  FUTEX_WAKE));
 	/* abort(3), and nobody else. */
 	if (result == 0)
 		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,

@@ -97,8 +97,7 @@ static void test_zeros_and_text_are_no_archives(void **state)
 		"!<arch>",
 		"PK",
 		"#mtree\n/set\n",
-		"070701 is how it begins, but nothing of a header follows "
-		"it, and so it goes on until there is enough of it ......"
+		"070701 is how it begins, but no header follows, and so on until it is enough ....",
 	};
 
 	memset(room, 0, sizeof(room));
