@@ -51,19 +51,26 @@ int option_word(const char *value, const char *const *words, size_t count)
 	return -EINVAL;
 }
 
+/* A comma of the option's own, which was in quotes, is escaped, as libfuse wants it. */
 static int append_fuse_option(struct options *options, const char *option)
 {
-	size_t length = strlen(option);
-	/* A comma, and the NUL. */
+	/* Each byte escaped, a comma, and the NUL. */
 	int result = vec_reserve_((void **)&options->fuse_options, &options->fuse_options_room,
-				  options->fuse_options_length, length + 2, 1);
+				  options->fuse_options_length, 2 * strlen(option) + 2, 1);
+	char *out;
 
 	if (result < 0)
 		return result;
+	out = options->fuse_options + options->fuse_options_length;
 	if (options->fuse_options_length > 0)
-		options->fuse_options[options->fuse_options_length++] = ',';
-	memcpy(options->fuse_options + options->fuse_options_length, option, length + 1);
-	options->fuse_options_length += length;
+		*out++ = ',';
+	for (; *option; option++) {
+		if (*option == ',')
+			*out++ = '\\';
+		*out++ = *option;
+	}
+	*out = '\0';
+	options->fuse_options_length = out - options->fuse_options;
 	return 0;
 }
 

@@ -427,6 +427,7 @@ describe() {
 		import os, pty, signal, sys
 		pid, terminal = pty.fork()
 		if pid == 0:
+		    signal.signal(signal.SIGINT, signal.SIG_DFL)  # shells may have it ignored
 		    os.execv(sys.argv[1], ["mmapfs", "plan", "-o", "layout=chunk,chunk=1", sys.argv[2]])
 		seen = b""
 		while b"looking through disk" not in seen:

@@ -29,7 +29,7 @@ setup() {
 		slice  read_only  disk  ${start[read_only]}  100000  ro
 		slice  left       disk  ${start[left]}       1500001 rw
 		slice  right      disk  ${start[right]}      500000  rw
-		slice  seam       disk  $((start[right] - 1)) 2      rw
+		slice  seam       disk  $((${start[right]} - 1)) 2      rw
 		slice  joined     disk  ${start[joined]}     100001  rw
 		extent            other 512K                 50000
 		slice  tail       disk  ${start[tail]}       -       rw

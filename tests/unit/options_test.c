@@ -335,6 +335,37 @@ static void mount_options_are_a_comma_list(void **state)
 	assert_fuse_options(&parsed, "");
 }
 
+static void layout_options_are_taken(void **state)
+{
+	struct parsed parsed;
+
+	parse_good(&parsed, "-o", "layout=gpt,depth=2,gaps,whole,lenient,sector-size=4K", "a", "b");
+	assert_string_equal(parsed.options.layout, "gpt");
+	assert_int_equal(parsed.options.depth, 2);
+	assert_true(parsed.options.gaps && parsed.options.whole && parsed.options.lenient);
+	assert_int_equal(parsed.options.sector_size, 4096);
+	assert_false(parsed.options.has_uid || parsed.options.has_gid);
+	assert_fuse_options(&parsed, "");
+	parse_good(&parsed, "-o", "chunk=64M,uid=5,gid=6", "a", "b");
+	assert_null(parsed.options.layout);
+	assert_int_equal(parsed.options.chunk, 64 << 20);
+	assert_true(parsed.options.has_uid && parsed.options.has_gid);
+	assert_fuse_options(&parsed, "");
+}
+
+static void quotes_keep_commas(void **state)
+{
+	struct parsed parsed;
+
+	parse_good(&parsed, "-o", "mtdparts=\"256k(a)ro,-(b)\",ro", "a", "b");
+	assert_string_equal(parsed.options.mtdparts, "256k(a)ro,-(b)");
+	assert_true(parsed.options.read_only);
+	assert_fuse_options(&parsed, "");
+	/* libfuse has an escape for them. */
+	parse_good(&parsed, "-o", "fsname=\"a,b\",\"max_read=4096\"", "a", "b");
+	assert_fuse_options(&parsed, "fsname=a\\,b,max_read=4096");
+}
+
 static void later_mount_options_win(void **state)
 {
 	struct parsed parsed;
@@ -617,6 +648,8 @@ int main(void)
 		cmocka_unit_test(missing_values_are_told),
 		cmocka_unit_test(value_that_is_not_wanted_is_told),
 		cmocka_unit_test(mount_options_are_a_comma_list),
+		cmocka_unit_test(layout_options_are_taken),
+		cmocka_unit_test(quotes_keep_commas),
 		cmocka_unit_test(later_mount_options_win),
 		cmocka_unit_test(other_mount_options_go_to_libfuse),
 		cmocka_unit_test(time_for_many_options_grows_with_their_number),
