@@ -55,6 +55,13 @@ struct timespec image_opened_mtime(const struct image *image);
 /* The image's size in bytes at this moment. One fstat(2), about 0.2 us on a local file. */
 int image_size(const struct image *image, uint64_t *ret);
 
+/* The first hole that ends behind offset: *ret_start (at least offset) to *ret_end, of one byte or
+ * more. Works on an image that was opened to look, too. Errors: -ENXIO no more holes, or nobody
+ * can tell.
+ */
+int image_next_hole(const struct image *image, uint64_t offset, uint64_t *ret_start,
+		    uint64_t *ret_end);
+
 /* Bytes that the file system below a regular file has left for its user. */
 int image_available(const struct image *image, uint64_t *ret);
 

@@ -102,3 +102,33 @@ char *size_format(uint64_t size, char text[SIZE_TEXT_MAX])
 		snprintf(text, SIZE_TEXT_MAX, "%" PRIu64 "%c", size, units[unit]);
 	return text;
 }
+
+char *size_round(uint64_t size, char text[SIZE_TEXT_MAX])
+{
+	uint64_t factor = 1;
+	int unit = -1;
+	uint64_t whole;
+	unsigned tenths;
+
+	while (size / factor >= 1024) {
+		factor *= 1024;
+		unit++;
+	}
+	whole = size / factor;
+	tenths = (size % factor * 10 + factor / 2) / factor;
+	if (tenths == 10) {
+		tenths = 0;
+		whole++;
+	}
+	if (whole == 1024) {
+		whole = 1;
+		unit++;
+	}
+	if (size % factor == 0)
+		snprintf(text, SIZE_TEXT_MAX, "%" PRIu64, whole);
+	else
+		snprintf(text, SIZE_TEXT_MAX, "%" PRIu64 ".%u", whole, tenths);
+	if (unit >= 0)
+		strncat(text, &units[unit], 1);
+	return text;
+}

@@ -27,4 +27,9 @@ int number_parse(const char *text, int base, unsigned long max, unsigned long *r
  */
 char *size_format(uint64_t size, char text[SIZE_TEXT_MAX]);
 
+/* Write size for people: below 1024 of the largest suffix that leaves 1 or more, rounded to a tenth.
+ * Exact multiples have no point, so "2G" is 2 GiB and "2.0G" nearly so. Returns text.
+ */
+char *size_round(uint64_t size, char text[SIZE_TEXT_MAX]);
+
 #endif

@@ -42,6 +42,12 @@ static inline void cleanup_builder(struct tree_builder **builder)
 	tree_builder_free(*builder);
 }
 
+/* What plan shows to people: lists and pictures. draw_check: whether the options go together; draw
+ * what they say. 0 or an exit status.
+ */
+int draw_check(const struct options *options);
+int draw(const struct tree *tree, const struct options *options);
+
 /* What the command line wants mounted. arguments holds IMAGE when there is neither a table nor
  * slices that all name theirs. 0, or an exit status when the combination makes no sense.
  */

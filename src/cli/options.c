@@ -73,6 +73,15 @@ static int set_option(struct options *options, enum option_key key, char *value,
 	case OPTION_JSON:
 		options->json = true;
 		break;
+	case OPTION_HUMAN:
+		options->human = true;
+		break;
+	case OPTION_MAP:
+		options->map = true;
+		break;
+	case OPTION_SVG:
+		options->svg = value;
+		break;
 	case OPTION_HELP:
 		options->help = true;
 		break;
@@ -120,17 +129,33 @@ static enum option_key find_letter(int letter)
 	return OPTION_END;
 }
 
+/* As with ls, -h alone asks for sizes that people can read, where there is something to list. */
+static void choose_help_or_human(struct options *options)
+{
+	if (options->argument_count > 0 || options->slice_count > 0 || options->table)
+		options->human = true;
+	else
+		options->help = true;
+}
+
 static int parse_own(int argc, char **argv, struct options *options, struct error *error)
 {
 	struct getopt_tables tables;
+	bool human_or_help = false;
 	int result = 0;
+	int name = -1;
 	int letter;
 
 	make_tables(options->verb, &tables);
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, tables.letters, tables.names, NULL)) != -1) {
+	for (; (letter = getopt_long(argc, argv, tables.letters, tables.names, &name)) != -1;
+	     name = -1) {
 		int one = -EINVAL;
 
+		if (letter == 'h' && name < 0 && options->verb == VERB_PLAN) {
+			human_or_help = true;
+			continue;
+		}
 		if (letter == ':')
 			error_add(error, NULL, "option '%s' needs a value", argv[optind - 1]);
 		else if (letter == '?' && optopt == 0)
@@ -146,6 +171,8 @@ static int parse_own(int argc, char **argv, struct options *options, struct erro
 	}
 	options->arguments = argv + optind;
 	options->argument_count = argc - optind;
+	if (human_or_help)
+		choose_help_or_human(options);
 	return result;
 }
 

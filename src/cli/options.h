@@ -34,11 +34,14 @@ struct options {
 	bool foreground;
 	bool debug;
 	bool json;
+	bool human;
+	bool map;
 	bool fake; /* mount(8)'s -f: go through the motions only */
 
 	char **slices; /* the array is owned */
 	size_t slice_count;
 	const char *table;
+	const char *svg;
 
 	bool read_only;
 	bool xattr;

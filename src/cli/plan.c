@@ -185,15 +185,15 @@ static int print_json(const struct tree *tree, const struct layout_report *repor
 	return result ? -ENOMEM : 0;
 }
 
-/* What the table does not say by itself, as comments of it. */
-static void print_findings(const struct layout_report *report)
+/* What the table, or the picture, does not say by itself. */
+static void print_findings(const struct layout_report *report, const char *prefix)
 {
 	for (size_t i = 0; i < report->count; i++) {
 		const struct layout_finding *finding = &report->findings[i];
 
 		if (!finding->format && finding->left_out_count == 0 && finding->note_count == 0)
 			continue;
-		printf("# %s: %s, %zu file%s", finding->source,
+		printf("%s%s: %s, %zu file%s", prefix, finding->source,
 		       finding->format ?: "nothing to show", finding->members,
 		       finding->members == 1 ? "" : "s");
 		for (size_t j = 0; j < finding->left_out_count; j++)
@@ -201,7 +201,7 @@ static void print_findings(const struct layout_report *report)
 			       finding->left_out[j].count, finding->left_out[j].reason);
 		putchar('\n');
 		for (size_t j = 0; j < finding->note_count; j++)
-			printf("# %s: %s\n", finding->source, finding->notes[j]);
+			printf("%s%s: %s\n", prefix, finding->source, finding->notes[j]);
 	}
 }
 
@@ -219,21 +219,32 @@ static int check_options(const struct options *options)
 	return status;
 }
 
+/* Something else than a table or JSON is wanted. */
+static bool draws(const struct options *options)
+{
+	return options->human || options->map || options->svg;
+}
+
 int verb_plan(const struct options *options)
 {
 	_cleanup_(cleanup_tree) struct tree *tree = NULL;
 	_cleanup_(layout_report_clear) struct layout_report report = { 0 };
 	struct source source;
-	int result = check_options(options) ?: source_choose(options, options->argument_count, &source)
+	int result = check_options(options) ?: draw_check(options)
+			     ?: source_choose(options, options->argument_count, &source)
 			     ?: source_build(&source, options, true, &report, &tree);
 
+	if (result == 0 && draws(options))
+		result = draw(tree, options);
 	if (result != 0)
 		return result;
 	if (options->json) {
 		result = print_json(tree, &report);
-	} else {
+	} else if (!draws(options)) {
 		result = table_write(tree, stdout);
-		print_findings(&report);
+		print_findings(&report, "# ");
+	} else if (options->human || options->map) {
+		print_findings(&report, "");
 	}
 	if (result == -ENOMEM) {
 		complain("%s", strerror(-result));

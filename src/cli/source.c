@@ -73,6 +73,14 @@ static int read_table(const char *table, const struct layout_settings *layouts,
 	return folder ? table_read(stdin, folder, layouts, builder, error) : -errno;
 }
 
+/* Who gives what only one layout takes means that one. */
+static const char *layout_of(const struct options *options)
+{
+	if (options->layout)
+		return strcmp(options->layout, "auto") == 0 ? NULL : options->layout;
+	return options->mtdparts ? "mtdparts" : options->chunk ? "chunk" : NULL;
+}
+
 /* The members of the image, and the image itself where it has none or is asked for. */
 static int read_members(const char *image, const struct options *options,
 			const struct layout_settings *layouts, struct spec_reader *reader,
@@ -80,7 +88,7 @@ static int read_members(const char *image, const struct options *options,
 {
 	struct layout_request request = {
 		.directory = "",
-		.type = options->layout,
+		.type = layout_of(options),
 		.mtdparts = options->mtdparts,
 		.chunk = options->chunk,
 		.sector_size = options->sector_size,
@@ -91,8 +99,6 @@ static int read_members(const char *image, const struct options *options,
 
 	if (options->layout && strcmp(options->layout, "none") == 0)
 		return spec_whole_image(reader, error);
-	if (options->layout && strcmp(options->layout, "auto") == 0)
-		request.type = NULL;
 	if (options->whole) {
 		const char *slash = strrchr(image, '/');
 
@@ -147,7 +153,13 @@ static int check_layout(const struct source *source, const struct options *optio
 			struct error *error)
 {
 	const char *layout = options->layout;
+	bool any = layout || options->mtdparts || options->chunk || options->sector_size ||
+		   options->depth || options->gaps || options->whole;
 
+	if (any && (!source->image || options->slice_count > 0)) {
+		error_add(error, NULL, "a layout is for an IMAGE alone; see mmapfs-layouts(7)");
+		return -EINVAL;
+	}
 	if (!layout || strcmp(layout, "none") == 0 || strcmp(layout, "auto") == 0)
 		return 0;
 	if (layout_exists(layout))

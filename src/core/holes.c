@@ -115,6 +115,26 @@ uint64_t slice_blocks(const struct slice *slice)
 	return (bytes + 511) / 512;
 }
 
+int image_next_hole(const struct image *image, uint64_t offset, uint64_t *ret_start,
+		    uint64_t *ret_end)
+{
+	off_t hole;
+	off_t data;
+	uint64_t size;
+
+	if (image->block_device || offset > INT64_MAX || image_size(image, &size) < 0)
+		return -ENXIO;
+	hole = lseek(image->fd, offset, SEEK_HOLE);
+	if (hole < 0 || (uint64_t)hole >= size) /* each file ends in a hole of no bytes */
+		return -ENXIO;
+	data = lseek(image->fd, hole, SEEK_DATA);
+	if (data < 0 && errno != ENXIO)
+		return -ENXIO;
+	*ret_start = hole;
+	*ret_end = data < 0 ? size : (uint64_t)data;
+	return *ret_end > *ret_start ? 0 : -ENXIO; /* somebody is changing it */
+}
+
 static bool mode_supported(int mode)
 {
 	switch (mode) {

@@ -3,11 +3,12 @@
 #define LAYOUT_ARCHIVE_FORMAT_H
 
 #include "detector.h"
+#include "vec.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 
-/* What the files archive_*.c share: one reading of one archive by libarchive. */
+/* What the files archive_*.c share. */
 
 /* One kind of archive. */
 struct archive_format {
@@ -46,6 +47,7 @@ enum left_out {
 	LEFT_NAME,
 	LEFT_SIZE,
 	LEFT_TRUNCATED,
+	LEFT_BROKEN,
 	LEFT_REASONS,
 };
 
@@ -70,6 +72,32 @@ bool archive_zip_has_directory(const struct bytes *bytes);
  * NULL: there is none, or no memory.
  */
 char *archive_zip_name(const struct bytes *bytes, uint64_t end);
+
+/* One reading of one archive. */
+struct archive_reading {
+	const struct bytes *bytes;
+	const struct archive_format *format;
+	struct sink *sink;
+	struct archive *archive;
+	struct archive_entry *entry;
+	struct archive_links *links;
+	VEC(struct piece) pieces;
+	uint64_t entries; /* headers that were read */
+	uint64_t left_out[LEFT_REASONS];
+	bool all_packed; /* of a solid format: from here on nothing is read */
+	bool broken;     /* it ends before its end */
+};
+
+/* A reader of the archive, before its first header. *ret is the caller's (archive_read_free) even on
+ * failure, for its message. What libarchive returns.
+ */
+int archive_open(const struct archive_reading *reading, struct archive **ret);
+/* The pieces of the file whose header has been read with the result header. *ret_reason says why it
+ * cannot be shown, if so. 0 or -ENOMEM.
+ */
+int archive_find_pieces(struct archive_reading *reading, int header, enum left_out *ret_reason);
+/* Go on with another reader, which has never unpacked anything and will not: see all_packed. */
+int archive_stop_unpacking(struct archive_reading *reading);
 
 /* Gives all members to the sink. As a detector's detect. */
 int archive_read_members(const struct bytes *bytes, const struct archive_format *format,

@@ -12,6 +12,7 @@
 #include <string.h>
 
 struct inode {
+	struct inode *next; /* that appeared */
 	uint64_t device;
 	uint64_t number;
 	char *file;               /* the name of the member with the data, once that has come */
@@ -21,8 +22,9 @@ struct inode {
 };
 
 struct archive_links {
-	void *by_number;
-	VEC(struct inode *) inodes; /* in order of appearance */
+	void *by_number; /* a tree */
+	struct inode *first;
+	struct inode **end; /* where the next one goes; NULL: first */
 };
 
 static void inode_free(struct inode *inode)
@@ -48,9 +50,12 @@ void archive_links_free(struct archive_links *links)
 	if (!links)
 		return;
 	tdestroy(links->by_number, keep);
-	for (size_t i = 0; i < links->inodes.count; i++)
-		inode_free(links->inodes.data[i]);
-	free(links->inodes.data);
+	while (links->first) {
+		struct inode *next = links->first->next;
+
+		inode_free(links->first);
+		links->first = next;
+	}
 	free(links);
 }
 
@@ -73,8 +78,6 @@ static struct inode *find_inode(struct archive_links *links, uint64_t device, ui
 
 	if (found)
 		return *found;
-	if (vec_reserve(&links->inodes, 1) < 0)
-		return NULL;
 	inode = calloc(1, sizeof(*inode));
 	if (!inode)
 		return NULL;
@@ -84,7 +87,8 @@ static struct inode *find_inode(struct archive_links *links, uint64_t device, ui
 		free(inode);
 		return NULL;
 	}
-	links->inodes.data[links->inodes.count++] = inode;
+	*(links->end ?: &links->first) = inode;
+	links->end = &inode->next;
 	return inode;
 }
 
@@ -121,17 +125,17 @@ static int give_file(struct inode *inode, const struct member *file, struct sink
 
 static int wait_for_data(struct inode *inode, const struct member *member)
 {
-	_cleanup_(cleanup_free) char *name = strdup(member->name);
-	int result;
+	char *name;
 
+	if (vec_reserve(&inode->waiting, 1) < 0)
+		return -ENOMEM;
+	name = strdup(member->name);
 	if (!name)
 		return -ENOMEM;
 	if (inode->waiting.count == 0)
 		inode->attributes = *member;
-	result = vec_push(&inode->waiting, name);
-	if (result == 0)
-		name = NULL;
-	return result;
+	inode->waiting.data[inode->waiting.count++] = name;
+	return 0;
 }
 
 int archive_links_add(struct archive_links *links, uint64_t device, uint64_t inode_number,
@@ -162,7 +166,7 @@ static int end_inode(struct inode *inode, bool complete, struct sink *sink, uint
 	if (inode->waiting.count == 0)
 		return 0;
 	if (inode->reason != LEFT_NOTHING || !complete) {
-		left_out[inode->reason ?: LEFT_TRUNCATED] += inode->waiting.count;
+		left_out[inode->reason ?: LEFT_BROKEN] += inode->waiting.count;
 		return 0;
 	}
 	name = inode->waiting.data[0];
@@ -176,8 +180,8 @@ static int end_inode(struct inode *inode, bool complete, struct sink *sink, uint
 int archive_links_end(struct archive_links *links, bool complete, struct sink *sink,
 		      uint64_t *left_out)
 {
-	for (size_t i = 0; i < links->inodes.count; i++) {
-		int result = end_inode(links->inodes.data[i], complete, sink, left_out);
+	for (struct inode *inode = links->first; inode; inode = inode->next) {
+		int result = end_inode(inode, complete, sink, left_out);
 
 		if (result < 0)
 			return result;

@@ -96,7 +96,7 @@ static bool is_old_tar(const unsigned char *header)
 	    !(type == 0 || (type >= '0' && type <= '7') || type == 'V'))
 		return false;
 	for (int i = TAR_MAGIC; i < TAR_BLOCK; i++)
-		if (header[i] && (i < TAR_DEVICE || i >= TAR_DEVICE + 16))
+		if ((i < TAR_DEVICE || i >= TAR_DEVICE + 16) && header[i])
 			return false;
 	return is_tar_number(header + 100, 8, false) && is_tar_number(header + 108, 8, false) &&
 	       is_tar_number(header + 116, 8, false) && is_tar_number(header + 124, 12, false) &&

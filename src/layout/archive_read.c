@@ -4,29 +4,13 @@
 
 #include "cleanup.h"
 #include "overflow.h"
-#include "vec.h"
 
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
 #define NOTE_MAX 512
-#define EMPTY_BLOCKS_MAX 1000
 #define SECOND 1000000000
-
-struct reading {
-	const struct bytes *bytes;
-	const struct archive_format *format;
-	struct sink *sink;
-	struct archive *archive;
-	struct archive_entry *entry;
-	struct archive_links *links;
-	VEC(struct piece) pieces;
-	uint64_t entries; /* headers that were read */
-	uint64_t left_out[LEFT_REASONS];
-	bool all_packed; /* of a solid format: from here on nothing is read */
-	bool broken;     /* it ends before its end */
-};
 
 static const char *const reasons[LEFT_REASONS] = {
 	[LEFT_COMPRESSED] = "compressed",
@@ -38,205 +22,8 @@ static const char *const reasons[LEFT_REASONS] = {
 	[LEFT_NAME] = "name cannot be read",
 	[LEFT_SIZE] = "size is not known",
 	[LEFT_TRUNCATED] = "truncated",
+	[LEFT_BROKEN] = "broken",
 };
-
-/* A reader at the first header. *ret is the caller's even on failure, for its message. */
-static int open_archive(const struct reading *reading, struct archive **ret)
-{
-	struct archive *archive = archive_read_new();
-
-	*ret = archive;
-	if (!archive)
-		return ARCHIVE_FATAL;
-	if (reading->format->support(archive) != ARCHIVE_OK)
-		return ARCHIVE_FATAL;
-	/* The data is not ours to look at. */
-	archive_read_set_option(archive, "zip", "ignorecrc32", "1");
-	archive_clear_error(archive);
-	return archive_read_open_memory(archive, reading->bytes->data, reading->bytes->size);
-}
-
-/* --- data ------------------------------------------------------------------------------------- */
-
-static int add_piece(struct reading *reading, uint64_t offset, uint64_t length)
-{
-	const struct piece piece = { offset, length };
-
-	if (reading->pieces.count > 0) {
-		struct piece *last = &reading->pieces.data[reading->pieces.count - 1];
-
-		if (last->offset != PIECE_ZEROS && last->offset + last->length == offset) {
-			last->length += length;
-			return 0;
-		}
-	}
-	return vec_push(&reading->pieces, piece);
-}
-
-static bool is_inside(const struct bytes *bytes, const void *block, uint64_t length)
-{
-	uintptr_t first = (uintptr_t)bytes->data;
-	uintptr_t address = (uintptr_t)block;
-
-	return address >= first && address - first <= bytes->size &&
-	       length <= bytes->size - (address - first);
-}
-
-/* Where the block lies in the bytes. When libarchive looks further ahead than the archive goes, it
- * copies what is left, and its blocks are in that copy. This happens to tiny archives only, so there
- * the block is compared with what it should be a copy of.
- */
-static bool find_block(const struct reading *reading, const void *block, uint64_t length,
-		       uint64_t *ret_start)
-{
-	const struct bytes *bytes = reading->bytes;
-	uint64_t position = (uint64_t)archive_filter_bytes(reading->archive, 0);
-
-	if (is_inside(bytes, block, length)) {
-		*ret_start = (uintptr_t)block - (uintptr_t)bytes->data;
-		return true;
-	}
-	if (!reading->format->stored[0] || position > bytes->size ||
-	    length > bytes->size - position || memcmp(bytes->data + position, block, length) != 0)
-		return false;
-	*ret_start = position;
-	return true;
-}
-
-/* One block of data as libarchive has it; *end is where the file's pieces end so far. */
-static int add_block(struct reading *reading, const void *block, uint64_t length, uint64_t offset,
-		     uint64_t *end, enum left_out *ret_reason)
-{
-	uint64_t start;
-	int result = 0;
-
-	if (!find_block(reading, block, length, &start)) {
-		*ret_reason = LEFT_COMPRESSED;
-		return 0;
-	}
-	if (offset < *end || offset + length > INT64_MAX) {
-		*ret_reason = LEFT_MALFORMED;
-		return 0;
-	}
-	if (offset > *end)
-		result = add_piece(reading, PIECE_ZEROS, offset - *end);
-	if (result == 0)
-		result = add_piece(reading, start, length);
-	*end = offset + length;
-	return result;
-}
-
-/* What libarchive's answer to a request for data means. */
-static enum left_out reason_of(int result)
-{
-	if (result == ARCHIVE_FATAL)
-		return LEFT_TRUNCATED;
-	return result == ARCHIVE_FAILED ? LEFT_COMPRESSED : LEFT_MALFORMED;
-}
-
-static int add_blocks(struct reading *reading, uint64_t *end, enum left_out *ret_reason)
-{
-	int empty_blocks = 0;
-
-	while (*ret_reason == LEFT_NOTHING) {
-		const void *block;
-		size_t length;
-		la_int64_t offset;
-		int result = archive_read_data_block(reading->archive, &block, &length, &offset);
-
-		if (result == ARCHIVE_EOF)
-			return 0;
-		if (result != ARCHIVE_OK || offset < 0) {
-			*ret_reason = reason_of(result);
-		} else if (length > 0) {
-			result = add_block(reading, block, length, (uint64_t)offset, end,
-					   ret_reason);
-			if (result < 0)
-				return result;
-		} else if (++empty_blocks > EMPTY_BLOCKS_MAX) {
-			*ret_reason = LEFT_MALFORMED;
-		}
-	}
-	return 0;
-}
-
-/* From here on, entries are read from another reader that has never unpacked anything. */
-static int stop_unpacking(struct reading *reading)
-{
-	struct archive *archive;
-	int result = open_archive(reading, &archive);
-
-	archive_read_free(reading->archive);
-	reading->archive = archive;
-	reading->all_packed = true;
-	for (uint64_t i = 0; i < reading->entries && result == ARCHIVE_OK; i++)
-		if (archive_read_next_header2(archive, reading->entry) < ARCHIVE_WARN)
-			result = ARCHIVE_FATAL;
-	return 0;
-}
-
-static bool is_stored(const struct reading *reading)
-{
-	const char *name = archive_format_name(reading->archive);
-
-	if (!reading->format->stored[0])
-		return true;
-	for (size_t i = 0; i < 2 && reading->format->stored[i]; i++)
-		if (name && strstr(name, reading->format->stored[i]))
-			return true;
-	return false;
-}
-
-/* What the header alone says against showing the file. */
-static enum left_out refuse_header(const struct reading *reading, int header)
-{
-	const char *error = archive_error_string(reading->archive);
-
-	if (archive_entry_is_data_encrypted(reading->entry))
-		return LEFT_ENCRYPTED;
-	/* Nor would there be a size for what it has to unpack first. */
-	if (!archive_entry_size_is_set(reading->entry))
-		return is_stored(reading) ? LEFT_SIZE : LEFT_COMPRESSED;
-	if (archive_entry_size(reading->entry) == 0)
-		return LEFT_NOTHING;
-	if (reading->all_packed || !is_stored(reading))
-		return LEFT_COMPRESSED;
-	/* A zip's two headers contradict each other. */
-	if (header == ARCHIVE_WARN && error && strncmp(error, "Inconsistent ", 13) == 0)
-		return LEFT_MALFORMED;
-	return LEFT_NOTHING;
-}
-
-/* Finds the file's pieces; *ret_reason is why it cannot be shown, if so. */
-static int find_pieces(struct reading *reading, int header, enum left_out *ret_reason)
-{
-	enum left_out reason = refuse_header(reading, header);
-	int64_t size = archive_entry_size(reading->entry);
-	uint64_t end = 0;
-	int result;
-
-	reading->pieces.count = 0;
-	*ret_reason = reason;
-	if (reason != LEFT_NOTHING || size == 0)
-		return 0;
-	if (size < 0) {
-		*ret_reason = LEFT_MALFORMED;
-		return 0;
-	}
-	result = add_blocks(reading, &end, &reason);
-	if (result == 0 && reason == LEFT_NOTHING && end < (uint64_t)size) {
-		if (reading->format->holes)
-			result = add_piece(reading, PIECE_ZEROS, (uint64_t)size - end);
-		else
-			reason = LEFT_TRUNCATED;
-	}
-	if (end > (uint64_t)size)
-		reason = LEFT_MALFORMED;
-	*ret_reason = reason;
-	return result;
-}
-
-/* --- members ---------------------------------------------------------------------------------- */
 
 static struct timespec mtime_of(struct archive_entry *entry, const struct archive_format *format)
 {
@@ -252,12 +39,13 @@ static struct timespec mtime_of(struct archive_entry *entry, const struct archiv
 	return time;
 }
 
-static void describe(const struct reading *reading, struct member *ret)
+static void describe(const struct archive_reading *reading, struct member *ret)
 {
 	struct archive_entry *entry = reading->entry;
 	const struct archive_format *format = reading->format;
 	int code = archive_format(reading->archive);
 	bool rock_ridge = code == ARCHIVE_FORMAT_ISO9660_ROCKRIDGE;
+
 	ret->format = format->name;
 	ret->read_only = format->checksums || code == ARCHIVE_FORMAT_CPIO_SVR4_CRC;
 	ret->has_mode = format->modes || rock_ridge;
@@ -271,7 +59,7 @@ static void describe(const struct reading *reading, struct member *ret)
 	ret->mtime = mtime_of(entry, format);
 }
 
-static bool is_index(const struct reading *reading, const char *name)
+static bool is_index(const struct archive_reading *reading, const char *name)
 {
 	static const char *const names[] = { "/", "//", "/SYM64/", "__.SYMDEF",
 					     "__.SYMDEF SORTED" };
@@ -282,12 +70,12 @@ static bool is_index(const struct reading *reading, const char *name)
 	return false;
 }
 
-static int give_file(struct reading *reading, struct member *member, int header)
+static int give_file(struct archive_reading *reading, struct member *member, int header)
 {
 	bool several = strcmp(reading->format->name, "cpio") == 0 &&
 		       archive_entry_nlink(reading->entry) > 1;
 	enum left_out reason;
-	int result = find_pieces(reading, header, &reason);
+	int result = archive_find_pieces(reading, header, &reason);
 
 	if (result < 0)
 		return result;
@@ -303,11 +91,11 @@ static int give_file(struct reading *reading, struct member *member, int header)
 		return reading->sink->member(reading->sink, member);
 	reading->left_out[reason]++;
 	if (reason == LEFT_COMPRESSED && reading->format->solid && !reading->all_packed)
-		return stop_unpacking(reading);
+		return archive_stop_unpacking(reading);
 	return 0;
 }
 
-static enum left_out reason_of_type(const struct reading *reading)
+static enum left_out reason_of_type(const struct archive_reading *reading)
 {
 	switch (archive_entry_filetype(reading->entry)) {
 	case AE_IFBLK:
@@ -322,7 +110,7 @@ static enum left_out reason_of_type(const struct reading *reading)
 	return LEFT_TRUNCATED;
 }
 
-static int give_named(struct reading *reading, struct member *member, int header)
+static int give_named(struct archive_reading *reading, struct member *member, int header)
 {
 	struct archive_entry *entry = reading->entry;
 	const char *hardlink = archive_entry_hardlink(entry);
@@ -351,7 +139,7 @@ static int give_named(struct reading *reading, struct member *member, int header
 }
 
 /* The end of a zip's local header: behind it, libarchive has read only a symlink's text. */
-static uint64_t header_end(const struct reading *reading)
+static uint64_t header_end(const struct archive_reading *reading)
 {
 	uint64_t position = (uint64_t)archive_filter_bytes(reading->archive, 0);
 	const char *target = archive_entry_symlink(reading->entry);
@@ -360,14 +148,16 @@ static uint64_t header_end(const struct reading *reading)
 	return position - min_u64(position, text);
 }
 
-static int give_member(struct reading *reading, int header)
+static int give_member(struct archive_reading *reading, int header)
 {
 	_cleanup_(cleanup_free) char *raw = NULL;
 	const char *name = archive_entry_pathname(reading->entry);
 	struct member member = { 0 };
 
-	if (!name && strcmp(reading->format->name, "zip") == 0)
-		name = raw = archive_zip_name(reading->bytes, header_end(reading));
+	if (!name && strcmp(reading->format->name, "zip") == 0) {
+		raw = archive_zip_name(reading->bytes, header_end(reading));
+		name = raw;
+	}
 	if (!name || !*name) {
 		reading->left_out[LEFT_NAME]++;
 		return 0;
@@ -381,7 +171,7 @@ static int give_member(struct reading *reading, int header)
 
 /* --- the archive ------------------------------------------------------------------------------ */
 
-static int note_error(const struct reading *reading)
+static int note_error(const struct archive_reading *reading)
 {
 	const char *error = reading->archive ? archive_error_string(reading->archive) : NULL;
 	char text[NOTE_MAX];
@@ -392,18 +182,18 @@ static int note_error(const struct reading *reading)
 }
 
 /* How far the reader is. Where it has looked beyond the bytes, that is their end. */
-static uint64_t position_of(const struct reading *reading)
+static uint64_t position_of(const struct archive_reading *reading)
 {
 	int64_t position = archive_filter_bytes(reading->archive, 0);
 
 	return position < 0 ? 0 : min_u64((uint64_t)position, reading->bytes->size);
 }
 
-static int read_members(struct reading *reading)
+static int read_members(struct archive_reading *reading)
 {
 	int result = 0;
 
-	while (result == 0) {
+	while (result == 0 && !reading->broken) {
 		int header = archive_read_next_header2(reading->archive, reading->entry);
 
 		if (header == ARCHIVE_EOF)
@@ -418,7 +208,7 @@ static int read_members(struct reading *reading)
 		 */
 		if (header != ARCHIVE_OK && header != ARCHIVE_WARN) {
 			reading->broken = true;
-			return 0;
+			continue;
 		}
 		reading->entries++;
 		result = give_member(reading, header);
@@ -428,7 +218,7 @@ static int read_members(struct reading *reading)
 	return result;
 }
 
-static int give_left_out(struct reading *reading)
+static int give_left_out(struct archive_reading *reading)
 {
 	int result = 0;
 
@@ -439,11 +229,11 @@ static int give_left_out(struct reading *reading)
 	return result;
 }
 
-static int read_archive(struct reading *reading)
+static int read_archive(struct archive_reading *reading)
 {
 	int result;
 
-	if (open_archive(reading, &reading->archive) != ARCHIVE_OK)
+	if (archive_open(reading, &reading->archive) != ARCHIVE_OK)
 		return note_error(reading) ?: -EINVAL;
 	if (strcmp(reading->format->name, "zip") == 0 &&
 	    !archive_zip_has_directory(reading->bytes)) {
@@ -478,7 +268,7 @@ static locale_t locale_for(const struct archive_format *format)
 int archive_read_members(const struct bytes *bytes, const struct archive_format *format,
 			 struct sink *sink)
 {
-	struct reading reading = { .bytes = bytes, .format = format, .sink = sink };
+	struct archive_reading reading = { .bytes = bytes, .format = format, .sink = sink };
 	locale_t locale = locale_for(format);
 	locale_t old;
 	int result = -ENOMEM;

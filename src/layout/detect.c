@@ -165,6 +165,7 @@ static int put_nested(struct writing *writing, struct record *record)
 		return -ENOMEM;
 	if (target)
 		member->target = target;
+	record->number = strlen(writing->prefix) - strlen(NESTED_SUFFIX);
 	member->pieces = pieces;
 	member->name = name;
 	member->read_only |= writing->read_only;
@@ -184,6 +185,8 @@ static int put_member(struct sink *sink, const struct member *member)
 				  : record_write(&record, writing->out);
 	if (result == -ENAMETOOLONG)
 		return put_left_out(sink, "name too long", 1);
+	if (result == 0 && member->piece_count > 0 && member->pieces[0].offset != PIECE_ZEROS)
+		result = put_progress(sink, member->pieces[0].offset);
 	if (result < 0 || member->kind != MEMBER_FILE || writing->depth == 0)
 		return result;
 	if (asprintf(&name, "%s%s", writing->prefix, member->name) < 0) {

@@ -93,7 +93,9 @@ struct sink {
 	int (*left_out)(struct sink *sink, const char *reason, uint64_t count);
 	/* Something the user should know, once: "the primary GPT is broken, this is the backup" */
 	int (*note)(struct sink *sink, const char *text);
-	/* How far a long scan has come; cheap enough to be called for every member. */
+	/* How far a long scan has come, where it may find nothing for a while: each member tells by
+	 * itself.
+	 */
 	int (*progress)(struct sink *sink, uint64_t offset);
 };
 

@@ -29,9 +29,12 @@
 /* Of a section's name; those of C++ are the longest. */
 #define NAME_MAX_LENGTH 4095
 
-/* Behind elf.h of glibc 2.36. */
+/* Newer than some elf.h. */
 #ifndef SHT_RELR
 #define SHT_RELR 19
+#endif
+#ifndef SHF_GNU_RETAIN
+#define SHF_GNU_RETAIN (1 << 21)
 #endif
 #ifndef ELFCOMPRESS_ZSTD
 #define ELFCOMPRESS_ZSTD 2
@@ -116,14 +119,17 @@ static void type_format(const struct type_name *names, uint32_t type, char *text
 		snprintf(text, size, "0x%" PRIx32, type);
 }
 
-/* ret holds a letter for each of the flags that has one, in the order of their bits. */
-static void section_flags_format(uint64_t flags, char *ret)
+/* ret holds a letter for each of the flags that has one, as `readelf -S` writes them. */
+static void section_flags_format(const GElf_Ehdr *header, uint64_t flags, char *ret)
 {
 	static const char letters[] = "WAX MSILOGTC";
+	const unsigned char abi = header->e_ident[EI_OSABI];
 
 	for (size_t bit = 0; letters[bit]; bit++)
 		if (letters[bit] != ' ' && flags & 1ULL << bit)
 			*ret++ = letters[bit];
+	if (flags & SHF_GNU_RETAIN && (abi == ELFOSABI_GNU || abi == ELFOSABI_FREEBSD))
+		*ret++ = 'R';
 	if (flags & SHF_EXCLUDE)
 		*ret++ = 'E';
 	*ret = '\0';
@@ -218,7 +224,7 @@ static int give_section(struct reader *reader, size_t index, const GElf_Shdr *se
 	part_attribute(&part, "index", "%zu", index);
 	type_format(section_types, section->sh_type, text, sizeof(text));
 	part_attribute(&part, "type", "%s", text);
-	section_flags_format(section->sh_flags, text);
+	section_flags_format(&reader->header, section->sh_flags, text);
 	if (*text)
 		part_attribute(&part, "flags", "%s", text);
 	if (section->sh_flags & SHF_ALLOC)

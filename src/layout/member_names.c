@@ -207,6 +207,16 @@ static int find_file(struct member_names *names, const char *raw, uint32_t *ret)
 	return names->states.data[*ret].kind == NAME_FILE ? 0 : -ENOENT;
 }
 
+int member_names_find(struct member_names *names, const char *raw, const char **ret)
+{
+	uint32_t number;
+	int result = find_file(names, raw, &number);
+
+	if (result == 0)
+		*ret = names->names.strings[number];
+	return result;
+}
+
 int member_names_link(struct member_names *names, const char *raw, const char *raw_target,
 		      const char **ret, const char **ret_target)
 {

@@ -45,6 +45,9 @@ struct member_names {
 int member_names_make(struct member_names *names, const char *raw, enum name_kind kind,
 		      const char **ret);
 
+/* The path of the file that was last made of the name raw. Borrowed, too. 0, -ENOENT or -ENOMEM. */
+int member_names_find(struct member_names *names, const char *raw, const char **ret);
+
 /* Make another name for the file that was last made of the name raw_target, or that a link of that
  * name is of. *ret_target is the file's path. Borrowed, too.
  *

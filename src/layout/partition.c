@@ -55,7 +55,6 @@ static bool partition_probe(const struct bytes *bytes, const struct detector_opt
 /* The code point at *text, which moves on; -1: it is not UTF-8. */
 static int32_t next_letter(const unsigned char **text)
 {
-	static const int32_t least[] = { 0, 0x80, 0x800, 0x10000 };
 	const unsigned char *at = *text;
 	const int more = *at < 0x80   ? 0
 			 : *at < 0xc2 ? -1
@@ -73,7 +72,7 @@ static int32_t next_letter(const unsigned char **text)
 			return -1;
 		letter = letter << 6 | (at[i] & 0x3f);
 	}
-	if (letter < least[more] || letter > 0x10ffff || (letter >= 0xd800 && letter < 0xe000))
+	if (letter > 0x10ffff || (letter >= 0xd800 && letter < 0xe000))
 		return -1;
 	*text = at + more + 1;
 	return letter;
@@ -93,33 +92,34 @@ static bool belongs_in_name(int32_t letter)
 	       letter != 0xfeff && !(letter >= 0xfff0 && letter <= 0xffff) && letter < 0xe0000;
 }
 
-/* All that does not belong becomes one '-'. "" when nothing is left, or the label is broken. */
-static void make_slug(const char *label, char slug[SLUG_MAX])
+/* All that does not belong becomes one '-'. False when the label is broken or too long; slug is then
+ * undefined.
+ */
+static bool make_slug(const char *label, char slug[SLUG_MAX])
 {
 	const unsigned char *at = (const unsigned char *)label;
 	size_t length = 0;
 	bool gap = false;
 
-	slug[0] = '\0';
 	while (*at) {
 		const unsigned char *from = at;
 		const int32_t letter = next_letter(&at);
+		const size_t size = (size_t)(at - from);
 
-		if (letter < 0)
-			return;
+		if (letter < 0 || length + gap + size >= SLUG_MAX)
+			return false;
 		if (!belongs_in_name(letter)) {
 			gap = length > 0;
 			continue;
 		}
-		if (length + gap + (size_t)(at - from) >= SLUG_MAX)
-			return;
 		if (gap)
 			slug[length++] = '-';
 		gap = false;
-		memcpy(slug + length, from, (size_t)(at - from));
-		length += (size_t)(at - from);
+		memcpy(slug + length, from, size);
+		length += size;
 	}
 	slug[length] = '\0';
+	return true;
 }
 
 static int compare_slugs(const void *a, const void *b)
@@ -239,9 +239,9 @@ static int add_partition(struct partitions *partitions, struct fdisk_partition *
 	partition.offset =
 		(fdisk_partition_get_start(entry) - partitions->table.origin) * sector_size;
 	partition.length = fdisk_partition_get_size(entry) * sector_size;
-	if (label)
-		make_slug(label, partition.slug);
-	else if (strcmp(partitions->table.format, "bsd") == 0)
+	if (label && !make_slug(label, partition.slug))
+		partition.slug[0] = '\0';
+	if (strcmp(partitions->table.format, "bsd") == 0)
 		partition.slug[0] = (char)('a' + partition.number - 1);
 	result = vec_push(&partitions->parts, partition);
 	if (result == 0)

@@ -61,16 +61,19 @@ static int write_protective_mbr(int fd)
 static int copy_gpt(int fd, const struct bytes *bytes, const struct partition_table *table)
 {
 	const struct gpt *gpt = &table->gpt;
+	const uint64_t own = bytes->size / table->sector_size;
 	const uint64_t sectors = table->primary_broken ? gpt->lba + 1
-						       : max_u64(gpt->last_usable + 1,
-								 bytes->size / table->sector_size);
+						       : max_u64(own, gpt->last_usable + 1);
+	int result;
 
-	return ftruncate(fd, (off_t)(sectors * table->sector_size)) < 0 ?
-		       -errno :
-		       copy_range(fd, bytes, gpt->entries_offset, gpt->entries_size) ?:
-		       copy_range(fd, bytes, gpt->lba * table->sector_size, table->sector_size) ?:
-		       table->unprotected ? write_protective_mbr(fd) :
-					    copy_range(fd, bytes, 0, SECTOR_MIN);
+	if (ftruncate(fd, (off_t)(sectors * table->sector_size)) < 0)
+		return -errno;
+	result =
+		copy_range(fd, bytes, gpt->entries_offset, gpt->entries_size)
+			?: copy_range(fd, bytes, gpt->lba * table->sector_size, table->sector_size);
+	if (result < 0)
+		return result;
+	return table->unprotected ? write_protective_mbr(fd) : copy_range(fd, bytes, 0, SECTOR_MIN);
 }
 
 /* --- logical partitions ------------------------------------------------------------------------ */
@@ -165,7 +168,10 @@ static int copy_table(int fd, const struct bytes *bytes, const struct partition_
 
 	if (strcmp(table->format, "gpt") == 0)
 		return copy_gpt(fd, bytes, table);
-	if (ftruncate(fd, (off_t)max_u64(bytes->size, START_SIZE)) < 0)
+	/* An MBR's sectors have 32 bits, and logical ones count from another one: no read of libfdisk's
+	 * is to fail, as it forgets memory then.
+	 */
+	if (ftruncate(fd, (off_t)max_u64(bytes->size, table->sector_size << 33)) < 0)
 		return -errno;
 	if (strcmp(table->format, "dos") != 0)
 		return copy_range(fd, bytes, 0, START_SIZE);

@@ -93,7 +93,8 @@ int record_write(const struct record *record, FILE *out)
 		write_text(member->attributes[i].key, out);
 		write_text(member->attributes[i].value, out);
 	}
-	fwrite(member->pieces, sizeof(*member->pieces), member->piece_count, out);
+	if (member->piece_count > 0)
+		fwrite(member->pieces, sizeof(*member->pieces), member->piece_count, out);
 	return ferror(out) ? -EIO : 0;
 }
 
@@ -146,10 +147,13 @@ static int read_texts(struct record_reader *reader, const struct head *head,
 
 static int split_attributes(struct record_reader *reader, const char *text, size_t size)
 {
-	const char *end = text + size;
+	const char *end;
 
 	reader->attributes.count = 0;
-	while (text && text < end) {
+	if (!text)
+		return 0;
+	end = text + size;
+	while (text < end) {
 		struct attribute attribute = { .key = text };
 		size_t left = end - text;
 		size_t length = strnlen(text, left);

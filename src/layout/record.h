@@ -27,7 +27,7 @@ struct record {
 	enum record_type type;
 	struct member member;
 	const char *text;
-	int64_t number;
+	int64_t number; /* of a member: how many bytes of its name are that of the file it lies in */
 };
 
 /* Zero-initialise, but for in. */

@@ -213,7 +213,8 @@ static int detect(const struct bytes *bytes, const struct detector_options *opti
 	header = json_loadb((const char *)bytes->data + sizeof(uint64_t),
 			    reader.data - sizeof(uint64_t), JSON_REJECT_DUPLICATES, &error);
 	if (!header) {
-		if (json_error_code(&error) == json_error_out_of_memory)
+		/* Nothing is said of memory that was not to be had. */
+		if (*error.text == '\0')
 			return -ENOMEM;
 		snprintf(text, sizeof(text), "the JSON of this safetensors file, at byte %d: %s",
 			 error.position, error.text);

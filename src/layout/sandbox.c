@@ -14,14 +14,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HAVE_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define HAVE_SANITIZER 1
-#endif
-#endif
-
 /* Where work() has not been begun. */
 #define EXIT_REFUSED 111
 
@@ -76,9 +68,9 @@ static int filter_calls(void)
 					  SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
 	/* Nobody sleeps here who could be woken, but pthread_once(3) tries. */
 	if (result == 0)
-		result = seccomp_rule_add(
-			filter, SCMP_ACT_ALLOW, SCMP_SYS(futex), 1,
-			SCMP_A1(SCMP_CMP_MASKED_EQ, (uint64_t)FUTEX_CMD_MASK, FUTEX_WAKE));
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(futex), 1,
+					  SCMP_A1(SCMP_CMP_MASKED_EQ, (uint64_t)FUTEX_CMD_MASK,
+						  FUTEX_WAKE));
 	/* abort(3), and nobody else. */
 	if (result == 0)
 		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,

@@ -82,6 +82,9 @@ static void check_line(char **strings, int count)
 		check(options.uid != (uid_t)-1 && options.gid != (gid_t)-1);
 		check(options.foreground || !options.debug);
 		check(!options.json || options.verb == VERB_PLAN);
+		check(!(options.human || options.map) || options.verb == VERB_PLAN);
+		check(!options.svg ||
+		      (options.verb == VERB_PLAN && is_within(options.svg, strings, count)));
 		check_fuse_options(options.fuse_options);
 	}
 	for (int i = 1; i < count; i++)

@@ -171,6 +171,40 @@ make_tar() {
 	assert_equal "$(stat -c %i "$mnt/p1-one.d/a")" "$(stat -c %i "$mnt/p1-one.d/hard")"
 }
 
+@test "what lies in files of one name lies apart" {
+	make_tar "$temp/tar"
+	cp "$temp/tar" "$temp/x.tar"
+	printf second >"$temp/in/a"
+	make_tar "$temp/tar"
+	tar --create --file="$temp/both" --directory="$temp" x.tar
+	cp "$temp/in/a" "$temp/second"
+	cp "$temp/x.tar" "$temp/first.tar"
+	cp "$temp/tar" "$temp/x.tar"
+	tar --append --file="$temp/both" --directory="$temp" x.tar
+	start_mmapfs -o depth=1 "$temp/both" "$mnt"
+	assert_equal "$(cd "$mnt" && echo *)" 'x.tar x.tar.d x.tar~2 x.tar~2.d'
+	tar --extract --to-stdout --file="$temp/first.tar" a | cmp - "$mnt/x.tar.d/hard"
+	tar --extract --to-stdout --file="$temp/tar" a | cmp - "$mnt/x.tar~2.d/hard"
+	refute cmp -s "$mnt/x.tar.d/a" "$mnt/x.tar~2.d/a"
+}
+
+@test "an option of one layout means that one, and none goes with slices or a table" {
+	make_image "$temp/disk" 10000
+	mmapfs plan -o chunk=4000 "$temp/disk"
+	assert_done
+	assert_equal "$(grep -c ^slice "$temp/out")" 3
+	mmapfs plan -o 'mtdparts="4K(boot)ro,-(rest)"' "$temp/disk"
+	assert_done
+	assert_equal "$(grep -c ^slice "$temp/out")" 2
+	printf 'image d %s\n' "$temp/disk" >"$temp/table"
+	for option in layout=tar depth=1 whole gaps chunk=4K mtdparts=-\(x\) sector-size=512; do
+		plan_refused 1 '^a layout is for an IMAGE alone; see mmapfs-layouts\(7\)$' -- \
+			-o "$option" --table "$temp/table"
+		plan_refused 1 '^a layout is for an IMAGE alone; see mmapfs-layouts\(7\)$' -- \
+			-o "$option" -s a=@0+10 "$temp/disk"
+	done
+}
+
 @test "members may be made of several extents of several images" {
 	make_tar "$temp/tar"
 	# In three parts, at any offsets.
@@ -365,6 +399,11 @@ make_tar() {
 		'["tar","tar",3,1]'
 }
 
+# Directories that no archive describes are as old as the mount.
+describe() {
+	(cd "$mnt" && find . -type d -printf '%P %y %m %n %U %G\n' -o -printf '%P %y %m %n %U %G %s %T@ %l\n')
+}
+
 @test "what is mounted and what is planned are the same table" {
 	make_disk "$temp/disk"
 	make_tar "$temp/tar"
@@ -374,12 +413,11 @@ make_tar() {
 	cp "$temp/out" "$temp/plan"
 	start_mmapfs -o depth=2,whole "$temp/disk" "$mnt"
 	diff <(grep -v '^#' "$temp/plan") "$mnt/.mmapfs/table"
-	find "$mnt" -printf '%P %y %m %n %U %G %s %T@ %l\n' >"$temp/before"
+	describe >"$temp/before"
 	unmount
 	mount_table "$temp/plan"
 	diff <(grep -v '^#' "$temp/plan") "$mnt/.mmapfs/table"
-	find "$mnt" -printf '%P %y %m %n %U %G %s %T@ %l\n' | sed 's/^ .*/ /' |
-		diff <(sed 's/^ .*/ /' "$temp/before") -
+	describe | diff "$temp/before" -
 }
 
 @test "a long scan shows how far it is, and ends with Ctrl-C" {

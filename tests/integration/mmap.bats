@@ -154,11 +154,14 @@ setup() {
 	head -c 100 /dev/zero | tr '\0' w | cmp - "$temp/got"
 }
 
-@test "neighbours that share a page are aliases, read-only slices that overlap are not" {
-	mount_slices "$temp/disk" 'left=@0+5000' 'right=@5000+5000' 'one=@64K+8K,ro' 'two=@64K+8K,ro'
+@test "slices that share a byte are aliases; neighbours, and read-only slices, are not" {
+	mount_slices "$temp/disk" 'first=@0+5001' 'second=@5000+5000' 'left=@32K+5000' \
+		'right=@37768+5000' 'one=@64K+8K,ro' 'two=@64K+8K,ro'
 
-	libfuse_at_least 3.17 || run_errno ENODEV mmap shared "$mnt/left" 0 100
-	libfuse_at_least 3.17 || run_errno ENODEV mmap shared "$mnt/right" 0 100
+	libfuse_at_least 3.17 || run_errno ENODEV mmap shared "$mnt/first" 0 100
+	libfuse_at_least 3.17 || run_errno ENODEV mmap shared "$mnt/second" 0 100
+	call mmap shared "$mnt/left" 0 100
+	call mmap shared "$mnt/right" 0 100
 	call mmap shared "$mnt/one" 0 100
 	call mmap shared "$mnt/two" 0 100
 }

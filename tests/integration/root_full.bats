@@ -81,10 +81,10 @@ make_disk() {
 	sync -f "$disk"
 }
 
-# `left` and `right` are aliases, so direct.
+# `left` and `right` are aliases by the byte that each shares with `seam`, so direct.
 mount_disk() {
 	mount_slices "$disk" data=@0+1M old=@1M+500000 old2=@1548576+100000 \
-		hole=@2M+14M left=@16M+12000001 right=@28777217+500000
+		hole=@2M+14M left=@16M+12000001 right=@28777217+500000 seam=@28777216+2
 	declare -gA start=([data]=0 [old]=1048576 [hole]=2097152 [left]=16777216)
 	process=$(stat_value pid)
 }

@@ -12,7 +12,8 @@ source "$BATS_TEST_DIRNAME/../lib/common.bash"
 setup() {
 	common_setup
 	# Where the slices begin in the image "disk". `middle` goes through the kernel's page cache, and
-	# none of its pages is one of the image; `left` and `right` share a page: aliases, and direct.
+	# none of its pages is one of the image; `left` and `right` each share a byte
+	# with `seam`: aliases, and direct.
 	declare -gA start=([first]=0 [middle]=65636 [read_only]=3276800 [left]=3407872
 		[right]=4907873 [joined]=5505024 [tail]=5767168)
 	make_image "$temp/disk" 6M
@@ -28,6 +29,7 @@ setup() {
 		slice  read_only  disk  ${start[read_only]}  100000  ro
 		slice  left       disk  ${start[left]}       1500001 rw
 		slice  right      disk  ${start[right]}      500000  rw
+		slice  seam       disk  $((start[right] - 1)) 2      rw
 		slice  joined     disk  ${start[joined]}     100001  rw
 		extent            other 512K                 50000
 		slice  tail       disk  ${start[tail]}       -       rw

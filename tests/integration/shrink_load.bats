@@ -19,6 +19,7 @@ setup() {
 		slice  b         disk  102400 77777  rw
 		slice  left      disk  184320 50001  rw
 		slice  right     disk  234321 65680  rw
+		slice  seam      disk  234320 2      rw
 		slice  a.copy    other 4096   110000 rw
 		slice  left.copy other 131072 60000  rw
 		slice  other     other 262144 30000  rw

@@ -104,7 +104,7 @@ long_name() {
 
 @test "errors without end" {
 	gives_up_after_errors 30 "unknown entry 'y'" 999950 < <(endless y)
-	gives_up_after_errors 60 "slice '[^']*': unknown image 'nobody'" 999950 < <(
+	gives_up_after_errors 80 "slice '[^']*': unknown image 'nobody'" 999950 < <(
 		endless "slice a nobody 0 1"
 	)
 	gives_up_after_errors 60 "unknown entry 'x{80}'" 999950 < <(

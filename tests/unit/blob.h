@@ -13,13 +13,22 @@
 struct blob {
 	unsigned char *data;
 	size_t size;
+	size_t room;
 	bool big;
 };
 
+static inline void blob_reserve(struct blob *blob, size_t more)
+{
+	if (blob->room - blob->size > more)
+		return;
+	blob->room = 2 * blob->room + more + 1;
+	blob->data = realloc(blob->data, blob->room);
+	assert_non_null(blob->data);
+}
+
 static inline void blob_add(struct blob *blob, const void *data, size_t size)
 {
-	blob->data = realloc(blob->data, blob->size + size + 1);
-	assert_non_null(blob->data);
+	blob_reserve(blob, size);
 	if (size > 0)
 		memcpy(blob->data + blob->size, data, size);
 	blob->size += size;
@@ -50,8 +59,7 @@ static inline void blob_number(struct blob *blob, size_t size, uint64_t value)
 static inline void blob_grow(struct blob *blob, size_t size)
 {
 	assert_in_range(blob->size, 0, size);
-	blob->data = realloc(blob->data, size + 1);
-	assert_non_null(blob->data);
+	blob_reserve(blob, size - blob->size);
 	memset(blob->data + blob->size, 0, size - blob->size);
 	blob->size = size;
 }

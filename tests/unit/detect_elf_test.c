@@ -376,7 +376,7 @@ static void test_names_that_are_not_there(void **state)
 	blob_add(&file.blob, "ab", 2);
 	add_section(&file, &(struct section){ 0 });
 	add_section(&file, &(struct section){ 0, SHT_PROGBITS, 0, 0, 1 });
-	add_section(&file, &(struct section){ 2, SHT_PROGBITS, 0, 0, 1 });
+	add_section(&file, &(struct section){ 2, SHT_STRTAB, 0, 0, 1 });
 	add_section(&file, &(struct section){ UINT32_MAX, SHT_STRTAB, 0, start, 2 });
 	file.names = 3;
 	file_finish(&file);

@@ -175,6 +175,30 @@ static void test_a_wrong_map_does_not_hide_the_right_one(void **state)
 	blob_clear(&image);
 }
 
+/* Looking at all of them would take for ever in an image that is full of them. */
+static void test_maps_that_almost_hold_are_not_all_looked_at(void **state)
+{
+	const size_t count = UINT16_MAX;
+
+	for (size_t wrong = 15; wrong <= 17; wrong++) {
+		struct blob image = { 0 };
+
+		for (size_t i = 0; i < wrong; i++) {
+			add_map(&image, 4096, count);
+			blob_grow(&image, image.size + (count - 1) * AREA_SIZE);
+			add_area(&image, "BEHIND", 4097, 0, 0);
+		}
+		add_map(&image, image.size + 56 + AREA_SIZE, 1);
+		add_area(&image, "ALL", 0, image.size, 0);
+		if (wrong == 17)
+			assert_not_for(&detector_fmap, image.data, image.size);
+		else
+			assert_true(detector_fmap.probe(&(struct bytes){ image.data, image.size },
+							&(struct detector_options){ 0 }));
+		blob_clear(&image);
+	}
+}
+
 static void test_a_cut_map_is_not_read_beyond_the_end(void **state)
 {
 	struct blob image = make_image();
@@ -210,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_a_wrong_map_is_passed_over),
 		cmocka_unit_test(test_a_name_that_does_not_end_is_wrong),
 		cmocka_unit_test(test_a_wrong_map_does_not_hide_the_right_one),
+		cmocka_unit_test(test_maps_that_almost_hold_are_not_all_looked_at),
 		cmocka_unit_test(test_a_cut_map_is_not_read_beyond_the_end),
 		cmocka_unit_test(test_without_a_map),
 	};

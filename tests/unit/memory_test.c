@@ -7,6 +7,7 @@
 
 #include "mmapfs/layout.h"
 #include "options.h"
+#include "picture.h"
 
 #include <getopt.h>
 #include <string.h>
@@ -251,6 +252,36 @@ static void command_line_survives_every_failure(void **state)
 	fail_each(use_options, 0);
 }
 
+static void describe(void *context, uint32_t slice, struct picture_slice *ret)
+{
+	*ret = (struct picture_slice){ .name = "slice" };
+}
+
+static int use_pictures(struct error *error)
+{
+	static const struct picture_range hole = { 10, 20 };
+	struct picture_piece pieces[] = { { 10, 50, 0 }, { 40, 60, 1 } };
+	const struct picture_input input = { .name = "i",
+					     .path = "/i",
+					     .size = 100,
+					     .pieces = pieces,
+					     .piece_count = COUNT(pieces),
+					     .slice_count = COUNT(pieces),
+					     .holes = &hole,
+					     .hole_count = 1,
+					     .describe = describe };
+	struct picture picture;
+	int result = picture_make(&input, 10, &picture);
+
+	picture_clear(&picture);
+	return result;
+}
+
+static void pictures_survive_every_failure(void **state)
+{
+	fail_each(use_pictures, 0);
+}
+
 static int add_errors(struct error *error)
 {
 	const struct location at = { "t", 1 };
@@ -282,6 +313,7 @@ int main(void)
 		scratch_test(builder_stays_usable_after_every_failure),
 		scratch_test(specs_survive_every_failure),
 		cmocka_unit_test(command_line_survives_every_failure),
+		cmocka_unit_test(pictures_survive_every_failure),
 		cmocka_unit_test(lost_message_is_counted),
 	};
 

@@ -180,6 +180,48 @@ static void options_have_short_and_long_names(void **state)
 	parsed_clear(&parsed);
 }
 
+static void plan_shows_what_is_asked_for(void **state)
+{
+	struct parsed parsed;
+
+	parse_good(&parsed, "plan", "--map", "--svg", "out.svg", "disk.img");
+	assert_true(parsed.options.map);
+	assert_false(parsed.options.human);
+	assert_string_equal(parsed.options.svg, "out.svg");
+	parsed_clear(&parsed);
+	parse_good(&parsed, "plan", "-Hm", "-g-", "disk.img");
+	assert_true(parsed.options.human);
+	assert_true(parsed.options.map);
+	assert_string_equal(parsed.options.svg, "-");
+	parsed_clear(&parsed);
+}
+
+/* As with ls and df: -h is for human where there is something to list. */
+static void plan_h_beside_a_source_is_human(void **state)
+{
+	static const char *const sources[][2] = {
+		{ "-h", "disk.img" }, { "disk.img", "-h" }, { "-h", "-ta" }, { "-h", "-sa=b@0" }
+	};
+	struct parsed parsed;
+
+	for (size_t i = 0; i < COUNT(sources); i++) {
+		parse_good(&parsed, "plan", sources[i][0], sources[i][1]);
+		assert_true(parsed.options.human);
+		assert_false(parsed.options.help);
+		parsed_clear(&parsed);
+		parse_good(&parsed, "plan", "--help", sources[i][0], sources[i][1]);
+		assert_true(parsed.options.help);
+		parsed_clear(&parsed);
+	}
+	parse_good(&parsed, "plan", "-h");
+	assert_true(parsed.options.help);
+	assert_false(parsed.options.human);
+	parsed_clear(&parsed);
+	parse_good(&parsed, "where", "-h", "file");
+	assert_true(parsed.options.help);
+	parsed_clear(&parsed);
+}
+
 static void debug_implies_foreground(void **state)
 {
 	struct parsed parsed;
@@ -519,6 +561,9 @@ static void help_names_every_option_in_80_columns(void **state)
 		"-f, --foreground",
 		"-d, --debug",
 		"-j, --json",
+		"-H, --human",
+		"-m, --map",
+		"-g, --svg FILE",
 		"-h, --help",
 		"-V, --version",
 		"uid=N",
@@ -546,6 +591,7 @@ static void manual_names_every_option(void **state)
 
 	assert_non_null(strstr(manual, ".It Fl s , Fl -slice Ar SLICE\n"));
 	assert_non_null(strstr(manual, ".It Fl j , Fl -json\n"));
+	assert_non_null(strstr(manual, ".It Fl g , Fl -svg Ar FILE\n"));
 	assert_non_null(strstr(manual, ".It Cm uid Ns = Ns Ar N\n"));
 	assert_non_null(strstr(manual, ".It Cm ro\n"));
 	free(manual);
@@ -560,6 +606,8 @@ int main(void)
 		cmocka_unit_test(verbs_come_first),
 		cmocka_unit_test(no_arguments_are_for_the_verb_to_refuse),
 		cmocka_unit_test(options_have_short_and_long_names),
+		cmocka_unit_test(plan_shows_what_is_asked_for),
+		cmocka_unit_test(plan_h_beside_a_source_is_human),
 		cmocka_unit_test(debug_implies_foreground),
 		cmocka_unit_test(help_and_version_are_for_every_verb),
 		cmocka_unit_test(options_may_come_behind_arguments),

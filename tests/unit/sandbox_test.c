@@ -130,7 +130,7 @@ static void escape(struct trial *trial, FILE *out)
 	say(out, "exec", execl("/bin/true", "true", NULL));
 	say(out, "kill", kill(getppid(), 0));
 	say(out, "ptrace", syscall(SYS_ptrace, 0, 0, 0, 0));
-	say(out, "setuid", setuid(0));
+	say(out, "setuid", syscall(SYS_setuid, 0));
 	say(out, "prctl", prctl(PR_SET_DUMPABLE, 1));
 	say(out, "sleep", syscall(SYS_nanosleep, &(struct timespec){ 0, 1 }, NULL));
 	say(out, "limits", getrlimit(RLIMIT_DATA, &limit));
@@ -203,11 +203,7 @@ static void test_an_image_that_shrinks_is_told_from_a_crash(void **state)
 	trial.mapped = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(trial.mapped, MAP_FAILED);
 	assert_return_code(ftruncate(fd, 0), errno);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(HAVE_TSAN)
-	assert_ends(&trial, SANDBOX_CRASHED, 0); /* the sanitizer has a handler of its own */
-#else
 	assert_ends(&trial, SANDBOX_UNREADABLE, SIGBUS);
-#endif
 	munmap((void *)trial.mapped, 4096);
 	close(fd);
 }
@@ -215,10 +211,11 @@ static void test_an_image_that_shrinks_is_told_from_a_crash(void **state)
 static void balloon(struct trial *trial, FILE *out)
 {
 	size_t taken = 0;
-	void *memory;
+	volatile char *memory; /* so that nobody thinks it away */
 
-	while (taken < 1024 * MIB && (memory = malloc(MIB)) != NULL) {
-		memset(memory, 1, MIB);
+	while (taken < 128 * MIB && (memory = malloc(MIB)) != NULL) {
+		for (size_t i = 0; i < MIB; i += 4096)
+			memory[i] = 1;
 		taken += MIB;
 	}
 	fprintf(out, "%s", taken < 65 * MIB ? "bounded" : "unbounded");
@@ -226,7 +223,7 @@ static void balloon(struct trial *trial, FILE *out)
 
 static void test_memory_is_bounded(void **state)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(HAVE_TSAN)
+#ifdef HAVE_SANITIZER
 	const char *wanted = "unbounded"; /* the sanitizer's own memory is beyond any limit */
 #else
 	const char *wanted = "bounded";

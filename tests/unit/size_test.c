@@ -290,6 +290,52 @@ static void written_sizes_read_back(void **state)
 	}
 }
 
+static void rounded_sizes_are_short(void **state)
+{
+	static const struct accepted rounded[] = {
+		{ "0", 0 },
+		{ "1", 1 },
+		{ "1023", 1023 },
+		{ "1K", KIB },
+		{ "1.0K", KIB + 1 },
+		{ "1.5K", KIB + KIB / 2 },
+		{ "10.1K", 10 * KIB + 100 },
+		{ "1007K", 1007 * KIB },
+		{ "1023.9K", 1023 * KIB + 920 },
+		{ "1.0M", MIB - 1 },
+		{ "1.0G", GIB - 1 },
+		{ "2.0G", 2 * GIB - 1 },
+		{ "2G", 2 * GIB },
+		{ "931.3G", 1000000000000 },
+		{ "8E", 8 * EIB },
+		{ "8.0E", 8 * EIB - 1 },
+		{ "16.0E", UINT64_MAX },
+	};
+	char text[SIZE_TEXT_MAX];
+
+	for (size_t i = 0; i < COUNT(rounded); i++)
+		assert_string_equal(size_round(rounded[i].size, text), rounded[i].text);
+}
+
+/* At most half a tenth of its unit away. */
+static void rounded_sizes_are_near(void **state)
+{
+	random_begin();
+	for (int i = 0; i < 100000; i++) {
+		uint64_t size = random_u64() >> random_below(64);
+		char text[SIZE_TEXT_MAX];
+		char *unit;
+		long double value = strtold(size_round(size, text), &unit);
+		long double factor = 1;
+
+		for (const char *at = " KMGTPE"; *unit && *at != *unit; at++)
+			factor *= 1024;
+		assert_true(strlen(text) <= 7);
+		assert_true(value * factor - size <= factor * 0.0501L);
+		assert_true(size - value * factor <= factor * 0.0501L);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +347,8 @@ int main(void)
 		cmocka_unit_test(random_texts_parse_by_the_grammar),
 		cmocka_unit_test(largest_dividing_suffix_is_written),
 		cmocka_unit_test(written_sizes_read_back),
+		cmocka_unit_test(rounded_sizes_are_short),
+		cmocka_unit_test(rounded_sizes_are_near),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -460,6 +460,60 @@ static void zeroing_with_keep_size_never_moves_the_end(void **state)
 	image_unref(image);
 }
 
+/* --- the holes of an image --- */
+
+static void assert_hole(const struct image *image, uint64_t offset, uint64_t start, uint64_t end)
+{
+	uint64_t got_start;
+	uint64_t got_end;
+
+	assert_result(image_next_hole(image, offset, &got_start, &got_end), 0);
+	assert_int_equal(got_start, start);
+	assert_int_equal(got_end, end);
+}
+
+static void holes_of_an_image_come_in_order(void **state)
+{
+	const unsigned flags[] = { IMAGE_NO_LOCK, IMAGE_INSPECT };
+	uint64_t start = LEFT_ALONE;
+	uint64_t end = LEFT_ALONE;
+
+	file_resize("image", 4 * MIB);
+	file_write_at("image", MIB, "data", 4);
+	file_write_at("image", 3 * MIB, "data", 4);
+	for (size_t i = 0; i < COUNT(flags); i++) {
+		struct image *image;
+		uint64_t block;
+
+		assert_result(image_open("image", IMAGE_ACCESS_RO, flags[i], &image), 0);
+		assert_hole(image, 0, 0, MIB);
+		assert_hole(image, MIB - 1, MIB - 1, MIB);
+		assert_result(image_next_hole(image, MIB, &start, &block), 0);
+		block = start - MIB; /* that the file system gave for four bytes */
+		assert_hole(image, start, MIB + block, 3 * MIB);
+		assert_hole(image, 3 * MIB, 3 * MIB + block, 4 * MIB);
+		assert_hole(image, 4 * MIB - 1, 4 * MIB - 1, 4 * MIB);
+		assert_result(image_next_hole(image, 4 * MIB, &start, &end), -ENXIO);
+		assert_result(image_next_hole(image, UINT64_MAX, &start, &end), -ENXIO);
+		image_unref(image);
+	}
+}
+
+static void an_image_without_holes_has_none(void **state)
+{
+	struct image *image;
+	uint64_t start = LEFT_ALONE;
+	uint64_t end = LEFT_ALONE;
+
+	file_fill("image", 100000);
+	assert_result(image_open("image", IMAGE_ACCESS_RO, IMAGE_INSPECT, &image), 0);
+	assert_result(image_next_hole(image, 0, &start, &end), -ENXIO);
+	assert_result(image_next_hole(image, 99999, &start, &end), -ENXIO);
+	assert_int_equal(start, LEFT_ALONE);
+	assert_int_equal(end, LEFT_ALONE);
+	image_unref(image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,6 +534,8 @@ int main(void)
 		scratch_test(zeros_can_be_zeroed_but_not_filled),
 		scratch_test(lost_range_is_not_allocated_and_not_regrown),
 		scratch_test(allocating_past_the_end_resizes_where_it_may),
+		scratch_test(holes_of_an_image_come_in_order),
+		scratch_test(an_image_without_holes_has_none),
 		scratch_test(zeroing_with_keep_size_never_moves_the_end),
 	};
 
