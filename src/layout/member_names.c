@@ -12,7 +12,7 @@ static size_t sanitize_component(const char *raw, size_t length, char *out)
 	if (length == 0 || (length == 1 && *raw == '.'))
 		return 0;
 	if (length == 2 && memcmp(raw, "..", 2) == 0) {
-		memcpy(out, "__", 2);
+		out[0] = out[1] = '_';
 		return 2;
 	}
 	if (length > TREE_COMPONENT_MAX)
@@ -115,7 +115,7 @@ static int make_parents(struct member_names *names, char **path)
 		size_t length = strcspn(*path + at, "/");
 		_cleanup_(cleanup_free) char *rest = NULL;
 		_cleanup_(cleanup_free) char *parent = NULL;
-		uint32_t number;
+		uint32_t number = 0;
 		char *whole;
 		int result;
 
@@ -146,7 +146,7 @@ static int make(struct member_names *names, const char *raw, enum name_kind kind
 {
 	_cleanup_(cleanup_free) char *path = NULL;
 	enum name_kind taken;
-	uint32_t number;
+	uint32_t number = 0;
 	int result = sanitize(names, raw, &path);
 
 	if (result < 0)
@@ -181,8 +181,8 @@ static int make(struct member_names *names, const char *raw, enum name_kind kind
 int member_names_make(struct member_names *names, const char *raw, enum name_kind kind,
 		      const char **ret)
 {
-	uint32_t given;
-	uint32_t number;
+	uint32_t given = 0;
+	uint32_t number = 0;
 	int result = make(names, raw, kind, &given, &number);
 
 	if (result < 0)
@@ -195,7 +195,7 @@ int member_names_make(struct member_names *names, const char *raw, enum name_kin
 static int find_file(struct member_names *names, const char *raw, uint32_t *ret)
 {
 	_cleanup_(cleanup_free) char *path = NULL;
-	uint32_t number;
+	uint32_t number = 0;
 	int result = sanitize(names, raw, &path);
 
 	result = result ?: names_find(&names->names, path, &number);
@@ -209,7 +209,7 @@ static int find_file(struct member_names *names, const char *raw, uint32_t *ret)
 
 int member_names_find(struct member_names *names, const char *raw, const char **ret)
 {
-	uint32_t number;
+	uint32_t number = 0;
 	int result = find_file(names, raw, &number);
 
 	if (result == 0)
@@ -220,9 +220,9 @@ int member_names_find(struct member_names *names, const char *raw, const char **
 int member_names_link(struct member_names *names, const char *raw, const char *raw_target,
 		      const char **ret, const char **ret_target)
 {
-	uint32_t target;
-	uint32_t given;
-	uint32_t number;
+	uint32_t target = 0;
+	uint32_t given = 0;
+	uint32_t number = 0;
 	int result = find_file(names, raw_target, &target)
 			     ?: make(names, raw, NAME_OTHER, &given, &number);
 
