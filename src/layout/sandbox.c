@@ -3,6 +3,7 @@
 #include "sandbox.h"
 
 #include "cleanup.h"
+#include "overflow.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -83,22 +84,26 @@ static int filter_calls(void)
 	return result;
 }
 
-static int limit(int resource, uint64_t value)
+/* Or what the limit is by now, where that is less: nobody but root can raise it. */
+static int limit(int resource, uint64_t soft, uint64_t hard)
 {
-	const struct rlimit both = { value, value };
+	struct rlimit both;
 
+	if (getrlimit(resource, &both) < 0)
+		return -errno;
+	both.rlim_max = min_u64(both.rlim_max, hard);
+	both.rlim_cur = min_u64(both.rlim_max, soft);
 	return setrlimit(resource, &both) < 0 ? -errno : 0;
 }
 
 static int limit_resources(const struct sandbox_job *job)
 {
 	/* One more at the top: SIGXCPU at the lower limit, and the end at the upper. */
-	const struct rlimit cpu = { job->cpu_seconds, job->cpu_seconds + 1 };
-	int result = setrlimit(RLIMIT_CPU, &cpu) < 0 ? -errno : 0;
+	int result = limit(RLIMIT_CPU, job->cpu_seconds, job->cpu_seconds + 1);
 
-	result = result ?: limit(RLIMIT_CORE, 0);
+	result = result ?: limit(RLIMIT_CORE, 0, 0);
 #ifndef HAVE_SANITIZER /* whose own memory is far more than that */
-	result = result ?: limit(RLIMIT_DATA, job->memory);
+	result = result ?: limit(RLIMIT_DATA, job->memory, job->memory);
 #endif
 	return result;
 }
