@@ -163,6 +163,23 @@ static int set_mount_option(struct options *options, enum mount_option_key key, 
 	return result < 0 ? result : 0;
 }
 
+/* What would have been a good value, where the help does not say it by the name of the argument. */
+static const char *good_values(const struct mount_option_entry *entry)
+{
+	switch (entry->key) {
+	case MOUNT_OPTION_MODE:
+		return "OCTAL, up to 777";
+	case MOUNT_OPTION_CACHE:
+		return "auto|none|always";
+	case MOUNT_OPTION_DEPTH:
+		return "N, up to 16";
+	case MOUNT_OPTION_SECTOR_SIZE:
+		return "512|1024|2048|4096";
+	default:
+		return entry->argument;
+	}
+}
+
 /* One element of a -o list. Modifies it. */
 static int read_mount_option(struct options *options, char *option, struct error *error)
 {
@@ -184,7 +201,7 @@ static int read_mount_option(struct options *options, char *option, struct error
 		result = set_mount_option(options, entry->key, value);
 		if (result == -EINVAL)
 			error_add(error, NULL, "option '%s': bad value '%s', wants %s", entry->name,
-				  value, entry->argument);
+				  value, good_values(entry));
 		return result;
 	}
 	return is_ignored(option) ? 0 : append_fuse_option(options, option);

@@ -186,12 +186,14 @@ static int print_json(const struct tree *tree, const struct layout_report *repor
 }
 
 /* What the table, or the picture, does not say by itself. */
-static void print_findings(const struct layout_report *report, const char *prefix)
+static void print_findings(const struct tree *tree, const struct layout_report *report,
+			   const char *prefix)
 {
 	for (size_t i = 0; i < report->count; i++) {
 		const struct layout_finding *finding = &report->findings[i];
 
-		if (!finding->format && finding->left_out_count == 0 && finding->note_count == 0)
+		if (!finding->format && finding->left_out_count == 0 && finding->note_count == 0 &&
+		    tree_item_count(tree) > 0)
 			continue;
 		printf("%s%s: %s, %zu file%s", prefix, finding->source,
 		       finding->format ?: "nothing to show", finding->members,
@@ -242,9 +244,9 @@ int verb_plan(const struct options *options)
 		result = print_json(tree, &report);
 	} else if (!draws(options)) {
 		result = table_write(tree, stdout);
-		print_findings(&report, "# ");
+		print_findings(tree, &report, "# ");
 	} else if (options->human || options->map) {
-		print_findings(&report, "");
+		print_findings(tree, &report, "");
 	}
 	if (result == -ENOMEM) {
 		complain("%s", strerror(-result));

@@ -6,6 +6,7 @@
 #include "mmapfs/layout.h"
 #include "session.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -31,7 +32,11 @@ int source_choose(const struct options *options, int argument_count, struct sour
 		return EXIT_USAGE;
 	}
 	if (!source.table && !source.image && options->slice_count == 0) {
-		complain("nothing to mount: give IMAGE, -s SLICE or --table FILE");
+		if (options->argument_count > argument_count) /* IMAGE alone is taken for it */
+			complain("nothing to mount on '%s': give IMAGE, -s SLICE or --table FILE",
+				 options->arguments[argument_count]);
+		else
+			complain("nothing to mount: give IMAGE, -s SLICE or --table FILE");
 		return EXIT_USAGE;
 	}
 	*ret = source;
@@ -164,7 +169,8 @@ static int check_layout(const struct source *source, const struct options *optio
 		return 0;
 	if (layout_exists(layout))
 		return 0;
-	error_add(error, NULL, "option 'layout': there is no layout '%s'", layout);
+	error_add(error, NULL, "option 'layout': there is no layout '%s'; see mmapfs-layouts(7)",
+		  layout);
 	return -EINVAL;
 }
 
@@ -207,6 +213,23 @@ static void print_notes(const struct layout_report *report)
 				 report->findings[i].notes[j]);
 }
 
+/* A mount that comes out empty is a riddle to who has made it. */
+static void print_nothing_shown(const struct layout_report *report, const struct tree *tree)
+{
+	for (size_t i = 0; i < report->count; i++) {
+		const struct layout_finding *finding = &report->findings[i];
+
+		if (finding->members == 0 && finding->left_out_count > 0)
+			complain("%s: nothing in it can be shown as it lies there: %" PRIu64
+				 " %s%s",
+				 finding->source, finding->left_out[0].count,
+				 finding->left_out[0].reason,
+				 finding->left_out_count > 1 ? ", and others" : "");
+		else if (tree_item_count(tree) == 0)
+			complain("%s: nothing is found in it", finding->source);
+	}
+}
+
 int source_build(const struct source *source, const struct options *options, bool inspect,
 		 struct layout_report *report, struct tree **ret)
 {
@@ -218,19 +241,23 @@ int source_build(const struct source *source, const struct options *options, boo
 		.context = &progress,
 	};
 	struct error error = ERROR_INIT;
-	int result = check_layout(source, options, &error)
-			     ?: build(source, options, inspect, &layouts, &error, ret);
+	int result = check_layout(source, options, &error);
+	int status = result < 0 ? EXIT_USAGE : EXIT_FAILED;
 
-	progress_end(&progress);
 	if (result == 0)
+		result = build(source, options, inspect, &layouts, &error, ret);
+	progress_end(&progress);
+	if (result == 0) {
 		print_notes(&own_report);
+		print_nothing_shown(&own_report, *ret);
+	}
 	layout_report_clear(&own_report);
 	if (result == 0)
 		return 0;
 	if (result != -EINVAL && result != -E2BIG)
 		error_add(&error, NULL, "%s", strerror(-result));
 	complain_all(&error);
-	return EXIT_FAILED;
+	return status;
 }
 
 int session_start(const struct session_options *options, struct session **ret)

@@ -328,7 +328,7 @@ void view_list(struct view *view, bool utf8, FILE *out)
 	struct listing_row row;
 
 	for (int pass = 0; pass < 2; pass++) {
-		if (pass == 1)
+		if (pass == 1 && tree_item_count(view->tree) > 0)
 			listing_print(&listing, NULL, out);
 		for (size_t i = 0; i < tree_item_count(view->tree); i++) {
 			struct tree_item item = tree_item_at(view->tree, i);

@@ -181,6 +181,14 @@ static int note_error(const struct archive_reading *reading)
 	return reading->sink->note(reading->sink, text);
 }
 
+/* It is broken from its beginning, or of another kind than was asked for. */
+static int none_of_it(const struct archive_reading *reading)
+{
+	int result = reading->format->matches(reading->bytes) ? note_error(reading) : 0;
+
+	return result < 0 ? result : -EINVAL;
+}
+
 /* How far the reader is. Where it has looked beyond the bytes, that is their end. */
 static uint64_t position_of(const struct archive_reading *reading)
 {
@@ -234,7 +242,7 @@ static int read_archive(struct archive_reading *reading)
 	int result;
 
 	if (archive_open(reading, &reading->archive) != ARCHIVE_OK)
-		return note_error(reading) ?: -EINVAL;
+		return none_of_it(reading);
 	if (strcmp(reading->format->name, "zip") == 0 &&
 	    !archive_zip_has_directory(reading->bytes)) {
 		result = reading->sink->note(reading->sink, "zip: there is no central directory: "
@@ -249,7 +257,7 @@ static int read_archive(struct archive_reading *reading)
 	if (result == 0)
 		result = give_left_out(reading);
 	if (result == 0 && reading->broken)
-		result = note_error(reading) ?: reading->entries > 0 ? 0 : -EINVAL;
+		result = reading->entries > 0 ? note_error(reading) : none_of_it(reading);
 	return result;
 }
 

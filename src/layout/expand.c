@@ -104,7 +104,8 @@ static int report_result(struct expansion *expansion, int result)
 	if (result == 0 || result == -ENOENT)
 		return 0;
 	if (result == -EINVAL && finding->note_count > 0)
-		return fail(expansion, "layout of '%s': %s", source, finding->notes[0]);
+		return fail(expansion, "layout of '%s': %s%s", source, finding->notes[0],
+			    type ? "" : " (layout=none does without)");
 	if (result == -EINVAL && type)
 		return fail(expansion, "layout of '%s': there is no %s in it", source, type);
 	if (result == -EOPNOTSUPP)

@@ -238,9 +238,10 @@ static void report_outside(struct building *b, const struct item_request *slice,
 			request_name(b->builder, slice), offset, image, size);
 	else
 		fail_at(b->builder, b->error, request->line,
-			"slice '%s': offset %s + length %s exceeds image '%s' (%s)",
+			"slice '%s': offset %s + length %s exceeds image '%s' (%s)%s",
 			request_name(b->builder, slice), offset,
-			size_format(request->length, length), image, size);
+			size_format(request->length, length), image, size,
+			slice->options.found ? "; -o lenient mounts it all the same" : "");
 }
 
 /* What lies past the end of its image is for plans to show, and else for those who ask for it. */

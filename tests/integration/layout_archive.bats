@@ -164,6 +164,22 @@ make_sparse_tree() {
 	assert_equal "$(summary "$temp/a.tar")" '# a.tar: tar, 1 file; left out: 1 fifo'
 }
 
+@test "a mount that comes out empty says why" {
+	seq 1000 >"$temp/file"
+	(cd "$temp" && python3 -m zipfile -c a.zip file)
+	expect_log 'a.zip: nothing in it can be shown as it lies there: 1 compressed$'
+	start_mmapfs "$temp/a.zip" "$mnt"
+	assert_equal "$(ls -A "$mnt")" ''
+	assert_equal "$("$MMAPFS" plan -h "$temp/a.zip")" \
+		'a.zip: nothing to show, 0 files; left out: 1 compressed'
+	unmount
+	printf '!<arch>\n' >"$temp/empty.a"
+	expect_log 'empty.a: nothing is found in it$'
+	start_mmapfs "$temp/empty.a" "$mnt"
+	assert_equal "$(ls -A "$mnt")" ''
+	assert_equal "$("$MMAPFS" plan -h "$temp/empty.a")" 'empty.a: nothing to show, 0 files'
+}
+
 @test "of a tar that is cut off there is what comes before" {
 	make_tree
 	tar -C "$tree" --sort=name -cf "$temp/a.tar" dir
