@@ -128,6 +128,21 @@ static int close_others(int pipe_fd)
 	return syscall(SYS_close_range, 4, ~0U, 0) < 0 ? -errno : 0;
 }
 
+/* What the caller has told us to ignore (nohup, a script's background) also is for this process. */
+static void reset_signals(void)
+{
+	for (int number = 1; number < NSIG; number++) {
+		struct sigaction action;
+		bool ends_all = number == SIGINT || number == SIGQUIT || number == SIGHUP ||
+				number == SIGTERM;
+
+		if (ends_all && sigaction(number, NULL, &action) == 0 &&
+		    action.sa_handler == SIG_IGN)
+			continue;
+		(void)signal(number, SIG_DFL);
+	}
+}
+
 static _Noreturn void run(const struct sandbox_job *job, int pipe_fd, pid_t parent)
 {
 	FILE *out;
@@ -136,8 +151,7 @@ static _Noreturn void run(const struct sandbox_job *job, int pipe_fd, pid_t pare
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(EXIT_REFUSED);
-	for (int number = 1; number < NSIG; number++)
-		(void)signal(number, SIG_DFL);
+	reset_signals();
 	result = job->prepare(job->context);
 	if (close_others(pipe_fd) < 0)
 		_exit(EXIT_REFUSED);
