@@ -19,9 +19,12 @@ int progress_show(void *context, const char *source, uint64_t offset, uint64_t s
 {
 	struct progress *progress = context;
 	struct timespec now;
+	double seconds;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (!progress->terminal || now.tv_sec - progress->began.tv_sec < 2)
+	seconds = (double)(now.tv_sec - progress->began.tv_sec) +
+		  (double)(now.tv_nsec - progress->began.tv_nsec) / 1e9;
+	if (!progress->terminal || seconds < 1)
 		return 0;
 	progress->shown = true;
 	fprintf(stderr, CLEAR_LINE "mmapfs: looking through %.40s: %3.0f %%, %zu files", source,
