@@ -136,8 +136,8 @@ static bool is_directory(enum name_kind kind)
 
 /* "path~N" with the first N that is free for kind. *path, which is exchanged, is the caller's.
  *
- * A component that gets too long is cut, by as much as the digits take. Numbers are counted for what is
- * left of it: those that are cut alike do not each try the same ones again.
+ * A component that gets too long is cut, by as much as the digits take. Numbers are counted for
+ * what is left of it: those that are cut alike do not each try the same ones again.
  */
 static int make_unique(struct member_names *names, char **path, uint32_t *number,
 		       enum name_kind kind)
