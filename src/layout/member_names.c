@@ -149,7 +149,7 @@ static int make_unique(struct member_names *names, char **path, uint32_t *number
 
 	for (size_t digits = 1; digits < 10; digits++, first = end, end *= 10) {
 		size_t keep = min_u64(strlen(*path), start + TREE_COMPONENT_MAX - 1 - digits);
-		uint32_t base;
+		uint32_t base = 0;
 		int result;
 
 		(*path)[keep] = '\0';
@@ -184,7 +184,7 @@ static int make_unique(struct member_names *names, char **path, uint32_t *number
 static size_t known_parents(const struct member_names *names, char *path)
 {
 	for (char *slash = strrchr(path, '/'); slash; slash = memrchr(path, '/', slash - path)) {
-		uint32_t number;
+		uint32_t number = 0;
 		int result;
 
 		*slash = '\0';
@@ -202,7 +202,7 @@ static size_t known_parents(const struct member_names *names, char *path)
 static int make_parent(struct member_names *names, char **path, size_t length, size_t *ret)
 {
 	_cleanup_(cleanup_free) char *parent = strndup(*path, length);
-	uint32_t number;
+	uint32_t number = 0;
 	char *whole;
 	int result;
 
@@ -320,7 +320,7 @@ static int find_file(struct member_names *names, const char *raw, uint32_t *ret)
 
 int member_names_enter(struct member_names *names, const char *path)
 {
-	uint32_t number;
+	uint32_t number = 0;
 	int result;
 
 	names->holder = 0;
