@@ -70,7 +70,8 @@ static int find_image(struct spec_reader *reader, const char *text, struct error
 			return 0;
 		}
 	base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-	image.name = strdup(name_taken(reader, base) ? path : base);
+	/* "disk.img/" has none of its own, and is about to be told. */
+	image.name = strdup(!*base || name_taken(reader, base) ? path : base);
 	image.path = strdup(path);
 	if (!image.name || !image.path) {
 		result = -ENOMEM;

@@ -263,6 +263,7 @@ image_mapping() {
 	untouched "$temp/img"
 	refused 2 MOUNTPOINT --
 	refused 2 MOUNTPOINT -- mount
+	refused 2 "^nothing to mount on 'disk.img': give IMAGE, -s SLICE or --table FILE$" -- disk.img
 	refused 2 '' -- "$mnt"
 	refused 2 '' -- mount -f "$mnt"
 	refused 2 "'extra'" -- "$disk" extra "$mnt"

@@ -87,6 +87,8 @@ make_tar() {
 @test "an image that is not there, or no file, is told once" {
 	plan_refused 1 "^image 'nothing': .*/nothing: No such file or directory$" -- "$temp/nothing"
 	plan_refused 1 "^image '$(basename "$mnt")': $mnt: Is a directory$" -- "$mnt"
+	make_image "$temp/disk" 4K
+	plan_refused 1 "^image '$temp/disk/': $temp/disk/: Not a directory$" -- "$temp/disk/"
 	mkfifo "$temp/fifo"
 	plan_refused 1 "^image 'fifo': $temp/fifo: neither a regular file nor a block device$" -- "$temp/fifo"
 }
