@@ -97,6 +97,7 @@ static int set_mount_option(struct options *options, enum mount_option_key key, 
 	unsigned long number = 0;
 	int result = 0;
 
+	value = value ?: ""; /* that of one which takes none */
 	switch (key) {
 	case MOUNT_OPTION_RO:
 	case MOUNT_OPTION_RW:

@@ -3,20 +3,11 @@
  * data is taken for an archive, and touches a page or two.
  */
 #include "archive_format.h"
+#include "load.h"
 
 #include "overflow.h"
 
 #include <string.h>
-
-static uint16_t le16(const unsigned char *p)
-{
-	return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t le32(const unsigned char *p)
-{
-	return le16(p) | (uint32_t)le16(p + 2) << 16;
-}
 
 static bool has_mark(const struct bytes *bytes, uint64_t offset, const char *mark, size_t length)
 {
@@ -119,7 +110,7 @@ static bool is_tar(const struct bytes *bytes)
 /* The binary header is of 16-bit words, in either order of bytes. */
 static bool is_binary_cpio(const unsigned char *p, uint64_t size)
 {
-	bool little = le16(p) == 070707;
+	bool little = load_le16(p) == 070707;
 	uint16_t words[13];
 	uint16_t type;
 	uint16_t name_size;
@@ -127,7 +118,7 @@ static bool is_binary_cpio(const unsigned char *p, uint64_t size)
 	if (size < sizeof(words))
 		return false;
 	for (int i = 0; i < 13; i++)
-		words[i] = little ? le16(p + 2 * i) : (uint16_t)(p[2 * i] << 8 | p[2 * i + 1]);
+		words[i] = little ? load_le16(p + 2 * i) : (uint16_t)(p[2 * i] << 8 | p[2 * i + 1]);
 	type = words[3] >> 12;
 	name_size = words[10];
 	if (words[0] != 070707 || words[6] == 0 || name_size < 2 || name_size > 4096 ||
@@ -177,11 +168,11 @@ static bool find_zip_end(const struct bytes *bytes, bool exact)
 			continue;
 		if (!exact)
 			return true;
-		if (at + ZIP_END_SIZE + le16(p + 20) != bytes->size || le16(p + 4) != le16(p + 6) ||
-		    le16(p + 8) != le16(p + 10))
+		if (at + ZIP_END_SIZE + load_le16(p + 20) != bytes->size ||
+		    load_le16(p + 4) != load_le16(p + 6) || load_le16(p + 8) != load_le16(p + 10))
 			continue;
 		/* The directory lies before it, and the numbers of zip64 before them. */
-		if (wide || (uint64_t)le32(p + 12) + le32(p + 16) <= at)
+		if (wide || (uint64_t)load_le32(p + 12) + load_le32(p + 16) <= at)
 			return true;
 	}
 	return false;
@@ -228,9 +219,9 @@ static bool is_lha(const struct bytes *bytes)
 	if (p[4] != 'h' && p[4] != 'z')
 		return false;
 	if (p[20] == 2)
-		return le16(p) >= 26;
+		return load_le16(p) >= 26;
 	if (p[20] == 3)
-		return le16(p) == 4;
+		return load_le16(p) == 4;
 	if (p[20] > 3 || bytes->size < 2U + p[0] || p[0] < 20)
 		return false;
 	for (int i = 2; i < 2 + p[0]; i++)

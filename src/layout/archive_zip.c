@@ -4,6 +4,7 @@
  * read from the bytes instead.
  */
 #include "archive_format.h"
+#include "load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,20 +13,15 @@
 #define LENGTHS_MAX (2 * 65535) /* of a name and the extra fields behind it */
 #define EXTRA_UNICODE_PATH 0x7075
 
-static size_t le16(const unsigned char *p)
-{
-	return (size_t)(p[0] | p[1] << 8);
-}
-
 /* Info-ZIP's second name, in UTF-8, behind a version and the first one's checksum. */
 static char *unicode_path(const unsigned char *extra, size_t length)
 {
 	while (length >= 4) {
-		size_t size = le16(extra + 2);
+		size_t size = load_le16(extra + 2);
 
 		if (size > length - 4)
 			return NULL;
-		if (le16(extra) == EXTRA_UNICODE_PATH && size > 5 && extra[4] == 1)
+		if (load_le16(extra) == EXTRA_UNICODE_PATH && size > 5 && extra[4] == 1)
 			return strndup((const char *)extra + 9, size - 5);
 		extra += 4 + size;
 		length -= 4 + size;
@@ -44,8 +40,8 @@ char *archive_zip_name(const struct bytes *bytes, uint64_t end)
 
 		if (local[0] != 'P' || memcmp(local, "PK\3\4", 4) != 0)
 			continue;
-		name = le16(local + 26);
-		extra = le16(local + 28);
+		name = load_le16(local + 26);
+		extra = load_le16(local + 28);
 		if (name + extra == lengths)
 			return unicode_path(local + LOCAL_SIZE + name, extra)
 				       ?: strndup((const char *)local + LOCAL_SIZE, name);

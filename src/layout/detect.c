@@ -29,9 +29,10 @@ struct writing {
 	const struct detection *detection;
 	const struct bytes *bytes; /* what the detector sees */
 	FILE *out;
-	const char *prefix; /* of all names, "" or "a.tar.d/" */
+	const char *prefix; /* of all notes, "" or "a.tar.d/" */
 	uint64_t offset;    /* of the bytes in the outermost ones */
 	unsigned depth;     /* levels left */
+	unsigned level;     /* and those above this one */
 	bool read_only;     /* so are all members */
 	size_t members;
 	int64_t *last_progress;
@@ -107,6 +108,7 @@ static int descend(struct writing *writing, const struct member *member, const c
 	nested.prefix = prefix;
 	nested.offset += piece->offset;
 	nested.depth--;
+	nested.level++;
 	nested.read_only |= member->read_only;
 	result = detect_one(&nested, NULL);
 	return result == -ENOENT || result == -EINVAL ? 0 : result;
@@ -149,28 +151,16 @@ static bool is_inside(const struct writing *writing, const struct member *member
 static int put_nested(struct writing *writing, struct record *record)
 {
 	struct member *member = &record->member;
-	_cleanup_(cleanup_free) char *name = NULL;
-	_cleanup_(cleanup_free) char *target = NULL;
 	_cleanup_(cleanup_free) struct piece *pieces = moved_pieces(writing, member);
-	int result;
 
 	if (!is_inside(writing, member))
 		return put_left_out(&writing->sink, "cut off", 1);
-	if (asprintf(&name, "%s%s", writing->prefix, member->name) < 0)
-		name = NULL;
-	if (member->kind == MEMBER_LINK &&
-	    asprintf(&target, "%s%s", writing->prefix, member->target) < 0)
-		target = NULL;
-	if (!name || !pieces || (member->kind == MEMBER_LINK && !target))
+	if (!pieces)
 		return -ENOMEM;
-	if (target)
-		member->target = target;
-	record->number = strlen(writing->prefix) - strlen(NESTED_SUFFIX);
+	record->number = writing->level;
 	member->pieces = pieces;
-	member->name = name;
 	member->read_only |= writing->read_only;
-	result = record_write(record, writing->out);
-	return result;
+	return record_write(record, writing->out);
 }
 
 static int put_member(struct sink *sink, const struct member *member)
@@ -181,8 +171,8 @@ static int put_member(struct sink *sink, const struct member *member)
 	int result;
 
 	writing->members++;
-	result = *writing->prefix ? put_nested(writing, &record)
-				  : record_write(&record, writing->out);
+	result = writing->level > 0 ? put_nested(writing, &record)
+				    : record_write(&record, writing->out);
 	if (result == -ENAMETOOLONG)
 		return put_left_out(sink, "name too long", 1);
 	if (result == 0 && member->piece_count > 0 && member->pieces[0].offset != PIECE_ZEROS)

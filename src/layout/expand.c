@@ -90,6 +90,8 @@ static int report_death(struct expansion *expansion, enum sandbox_end end, int s
 	return fail(expansion, "layout of '%s': %s (layout=none does without)", source, reason);
 }
 
+#define TOO_LARGE "it is too large to be mapped and looked into"
+
 /* What the detector's own result means. */
 static int report_result(struct expansion *expansion, int result)
 {
@@ -111,8 +113,11 @@ static int report_result(struct expansion *expansion, int result)
 			expansion,
 			"layout of '%s': it is put together of parts that cannot be mapped in a row",
 			source);
+	/* Nobody has asked for one. */
+	if (result == -EFBIG && !type)
+		return report_note(expansion->finding, TOO_LARGE) ?: -ENOENT;
 	return fail(expansion, "layout of '%s': %s (layout=none does without)", source,
-		    strerror(-result));
+		    result == -EFBIG ? TOO_LARGE : strerror(-result));
 }
 
 static int take_all(struct expansion *expansion)

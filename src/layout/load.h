@@ -33,6 +33,14 @@ static inline uint64_t load_le64(const void *from)
 	return le64toh(value);
 }
 
+static inline uint32_t load_be32(const void *from)
+{
+	uint32_t value;
+
+	memcpy(&value, from, sizeof(value));
+	return be32toh(value);
+}
+
 /* Whether the range lies in the bytes. */
 static inline bool bytes_hold(const struct bytes *bytes, uint64_t offset, uint64_t length)
 {

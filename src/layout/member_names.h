@@ -15,6 +15,10 @@
  *   the '/' at the front; a component of more than 255 bytes is cut;
  * - a name that is taken gets "~2", or the next number that is free, be it taken as a file or as the
  *   directory of another; and so does a directory whose name is taken by a file.
+ *
+ * Links are found by what their files are called in the image, so that two files whose names are made
+ * safe alike stay apart; and so do those that lie in a file which was found in the image, from those
+ * beside it: see member_names_enter().
  */
 enum name_kind {
 	NAME_FREE,
@@ -30,28 +34,36 @@ struct name_state {
 	uint8_t kind;   /* enum name_kind */
 };
 
+/* Of all names, and of all directories above them: twice what a tree takes of names. */
+#define MEMBER_NAMES_MAX (2UL << 30) /* bytes */
+
 /* Zero-initialise, then set directory. */
 struct member_names {
 	const char *directory; /* what all names begin with, "" for nothing; borrowed */
+	uint32_t holder;       /* number of the file that is entered, + 1; 0: none */
 	struct names names;
+	size_t bytes;                  /* of names */
 	VEC(struct name_state) states; /* by number */
 };
 
 /* Make a name for what is called raw, and take it. kind is NAME_DIRECTORY, NAME_FILE or NAME_OTHER.
  * *ret is the whole path, borrowed until member_names_clear().
  *
- * 0; -EEXIST: a directory that has been made already, or the root; -ENAMETOOLONG; -ENOMEM.
+ * 0; -EEXIST: a directory that has been made already, or the root; -ENAMETOOLONG; -ENOMEM; -E2BIG:
+ * more than MEMBER_NAMES_MAX.
  */
 int member_names_make(struct member_names *names, const char *raw, enum name_kind kind,
 		      const char **ret);
 
-/* The path of the file that was last made of the name raw. Borrowed, too. 0, -ENOENT or -ENOMEM. */
-int member_names_find(struct member_names *names, const char *raw, const char **ret);
+/* What comes from now on was found in the file that was given this path, and goes into the directory
+ * "path.d"; "": in the image itself. 0 or -ENOENT.
+ */
+int member_names_enter(struct member_names *names, const char *path);
 
 /* Make another name for the file that was last made of the name raw_target, or that a link of that
  * name is of. *ret_target is the file's path. Borrowed, too.
  *
- * 0; -ENOENT: there is no such file; -ENAMETOOLONG; -ENOMEM.
+ * 0; -ENOENT: there is no such file; else as member_names_make().
  */
 int member_names_link(struct member_names *names, const char *raw, const char *raw_target,
 		      const char **ret, const char **ret_target);

@@ -469,7 +469,7 @@ static int partition_detect(const struct bytes *bytes, const struct detector_opt
 	if (!partition_find(bytes, options, &partitions.table))
 		return sink->note(sink, "no partition table is found") ?: -EINVAL;
 	if (strcmp(partitions.table.format, "dos") == 0)
-		partitions.disk_id = get_le32(bytes->data + MBR_DISK_ID);
+		partitions.disk_id = load_le32(bytes->data + MBR_DISK_ID);
 	result = give_notes(&partitions.table, sink) ?:
 		 partition_excerpt(bytes, &partitions.table, sink, &fd) ?:
 		 open_table(&partitions.table, fd, &context);

@@ -2,10 +2,7 @@
 #ifndef LAYOUT_PARTITION_H
 #define LAYOUT_PARTITION_H
 
-#include "detector.h"
-
-#include <endian.h>
-#include <string.h>
+#include "load.h"
 
 /* What the parts of the partition detector share: partition_find.c says which table there is,
  * partition_excerpt.c gives libfdisk the sectors of it, partition.c makes members of what libfdisk
@@ -59,38 +56,6 @@ struct mbr_entry {
 	uint32_t count;
 };
 
-static inline uint16_t get_le16(const unsigned char *at)
-{
-	uint16_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return le16toh(value);
-}
-
-static inline uint32_t get_le32(const unsigned char *at)
-{
-	uint32_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return le32toh(value);
-}
-
-static inline uint64_t get_le64(const unsigned char *at)
-{
-	uint64_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return le64toh(value);
-}
-
-static inline uint32_t get_be32(const unsigned char *at)
-{
-	uint32_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return be32toh(value);
-}
-
 static inline bool mbr_is_signed(const unsigned char *sector)
 {
 	return sector[510] == 0x55 && sector[511] == 0xaa;
@@ -100,7 +65,8 @@ static inline struct mbr_entry mbr_entry(const unsigned char *sector, size_t ind
 {
 	const unsigned char *entry = sector + MBR_ENTRIES + index * MBR_ENTRY_SIZE;
 
-	return (struct mbr_entry){ entry[0], entry[4], get_le32(entry + 8), get_le32(entry + 12) };
+	return (struct mbr_entry){ entry[0], entry[4], load_le32(entry + 8),
+				   load_le32(entry + 12) };
 }
 
 static inline bool mbr_type_is_extended(unsigned char type)

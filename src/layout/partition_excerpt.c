@@ -133,7 +133,7 @@ static int copy_chain(int fd, const struct bytes *bytes, uint64_t sector_size, u
 		chain.seen[chain.count++] = next;
 		link = chain_link(sector);
 		if (link) {
-			next = get_le32(link + 8);
+			next = load_le32(link + 8);
 			fault = chain_fault(&chain, bytes, sector_size, next);
 			if (fault)
 				memset(link, 0, MBR_ENTRY_SIZE);

@@ -67,7 +67,7 @@ static uint32_t crc32_add(uint32_t crc, const unsigned char *data, size_t size)
 static bool gpt_header_is_whole(const unsigned char *header, uint64_t sector_size)
 {
 	static const unsigned char zeros[4];
-	const uint32_t size = get_le32(header + 12);
+	const uint32_t size = load_le32(header + 12);
 	uint32_t crc = UINT32_MAX;
 
 	if (size < GPT_HEADER_MIN || size > sector_size)
@@ -75,7 +75,7 @@ static bool gpt_header_is_whole(const unsigned char *header, uint64_t sector_siz
 	crc = crc32_add(crc, header, 16);
 	crc = crc32_add(crc, zeros, 4); /* where the checksum itself is */
 	crc = crc32_add(crc, header + 20, size - 20);
-	return ~crc == get_le32(header + 16);
+	return ~crc == load_le32(header + 16);
 }
 
 /* The header at sector lba, whole and sane, with all of its entries. Whatever libfdisk would refuse
@@ -90,21 +90,21 @@ static bool gpt_read(const struct bytes *bytes, uint64_t sector_size, uint64_t l
 	    !has_text(bytes, offset, GPT_SIGNATURE, 8) || !has_range(bytes, offset, sector_size))
 		return false;
 	header = bytes->data + offset;
-	if (!gpt_header_is_whole(header, sector_size) || get_le64(header + 24) != lba)
+	if (!gpt_header_is_whole(header, sector_size) || load_le64(header + 24) != lba)
 		return false;
-	first_usable = get_le64(header + 40);
-	last_usable = get_le64(header + 48);
+	first_usable = load_le64(header + 40);
+	last_usable = load_le64(header + 48);
 	if (first_usable < 2 || last_usable < first_usable ||
 	    last_usable >= INT64_MAX / sector_size)
 		return false;
-	count = get_le32(header + 80);
-	entry_size = get_le32(header + 84);
+	count = load_le32(header + 80);
+	entry_size = load_le32(header + 84);
 	if (count == 0 || entry_size < GPT_ENTRY_MIN || entry_size % 8 != 0 ||
 	    count * entry_size > GPT_ENTRIES_MAX ||
-	    multiply_overflows(get_le64(header + 72), sector_size, &offset) ||
+	    multiply_overflows(load_le64(header + 72), sector_size, &offset) ||
 	    !has_range(bytes, offset, count * entry_size) ||
 	    ~crc32_add(UINT32_MAX, bytes->data + offset, count * entry_size) !=
-		    get_le32(header + 88))
+		    load_le32(header + 88))
 		return false;
 	*ret = (struct gpt){ lba, last_usable, offset, count * entry_size };
 	return true;
@@ -136,7 +136,7 @@ static bool gpt_find_primary(const struct bytes *bytes, const struct detector_op
 			continue;
 		ret->sector_size = sector_size;
 		ret->backup_broken = !gpt_read_backup(
-			bytes, sector_size, get_le64(bytes->data + sector_size + 32), &backup);
+			bytes, sector_size, load_le64(bytes->data + sector_size + 32), &backup);
 		return true;
 	}
 	return false;
@@ -153,7 +153,7 @@ static bool gpt_find_backup(const struct bytes *bytes, const struct detector_opt
 			continue;
 		if (gpt_read_backup(bytes, sector_size, bytes->size / sector_size - 1, &ret->gpt) ||
 		    (has_text(bytes, sector_size, GPT_SIGNATURE, 8) &&
-		     gpt_read_backup(bytes, sector_size, get_le64(bytes->data + sector_size + 32),
+		     gpt_read_backup(bytes, sector_size, load_le64(bytes->data + sector_size + 32),
 				     &ret->gpt))) {
 			ret->sector_size = sector_size;
 			ret->primary_broken = true;
@@ -305,7 +305,7 @@ static uint16_t xor_of(const unsigned char *data, size_t size)
 	uint16_t sum = 0;
 
 	for (size_t i = 0; i + 1 < size; i += 2)
-		sum ^= get_le16(data + i);
+		sum ^= load_le16(data + i);
 	return sum;
 }
 
@@ -316,17 +316,17 @@ static uint64_t bsd_origin(const unsigned char *label, size_t count)
 {
 	const unsigned char *whole = label + BSD_ENTRIES + 2 * BSD_ENTRY_SIZE;
 
-	if (get_le16(label + BSD_VERSION) == 1)
-		return get_le32(label + 76);
-	return count > 2 && get_le32(whole) > 0 && whole[12] == 0 ? get_le32(whole + 4) : 0;
+	if (load_le16(label + BSD_VERSION) == 1)
+		return load_le32(label + 76);
+	return count > 2 && load_le32(whole) > 0 && whole[12] == 0 ? load_le32(whole + 4) : 0;
 }
 
 /* OpenBSD has sectors of 48 bits, of which libfdisk knows 32. */
 static bool bsd_is_large(const unsigned char *label, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (get_le32(label + BSD_ENTRIES + i * BSD_ENTRY_SIZE + 8) > 0)
-			return get_le16(label + BSD_VERSION) == 1;
+		if (load_le32(label + BSD_ENTRIES + i * BSD_ENTRY_SIZE + 8) > 0)
+			return load_le16(label + BSD_VERSION) == 1;
 	return false;
 }
 
@@ -338,14 +338,14 @@ static bool bsd_find(const struct bytes *bytes, const struct detector_options *o
 	uint32_t own;
 	size_t count;
 
-	if (bytes->size < (uint64_t)2 * SECTOR_MIN || get_le32(label) != BSD_MAGIC ||
-	    get_le32(label + 132) != BSD_MAGIC)
+	if (bytes->size < (uint64_t)2 * SECTOR_MIN || load_le32(label) != BSD_MAGIC ||
+	    load_le32(label + 132) != BSD_MAGIC)
 		return false;
-	count = get_le16(label + BSD_COUNT);
+	count = load_le16(label + BSD_COUNT);
 	if (count == 0 || count > BSD_PARTITIONS_MAX ||
 	    xor_of(label, BSD_ENTRIES + count * BSD_ENTRY_SIZE) != 0 || bsd_is_large(label, count))
 		return false;
-	own = get_le32(label + 40);
+	own = load_le32(label + 40);
 	for (size_t i = 0; i < sizeof(sector_sizes) / sizeof(sector_sizes[0]); i++)
 		if (table.sector_size == 0 && own == sector_sizes[i])
 			table.sector_size = own;
@@ -361,10 +361,10 @@ static bool sgi_find(const struct bytes *bytes, const struct detector_options *o
 {
 	uint32_t sum = 0;
 
-	if (bytes->size < SECTOR_MIN || get_be32(bytes->data) != SGI_MAGIC)
+	if (bytes->size < SECTOR_MIN || load_be32(bytes->data) != SGI_MAGIC)
 		return false;
 	for (size_t i = 0; i < SECTOR_MIN; i += 4)
-		sum += get_be32(bytes->data + i);
+		sum += load_be32(bytes->data + i);
 	if (sum != 0)
 		return false;
 	*ret = (struct partition_table){
@@ -382,7 +382,7 @@ static bool sun_find(const struct bytes *bytes, const struct detector_options *o
 	/* Tracks and sectors a cylinder are what starts are given in. */
 	if (bytes->size < SECTOR_MIN || label[508] != SUN_MAGIC >> 8 ||
 	    label[509] != (SUN_MAGIC & 0xff) || xor_of(label, SECTOR_MIN) != 0 ||
-	    get_le16(label + 436) == 0 || get_le16(label + 438) == 0)
+	    load_le16(label + 436) == 0 || load_le16(label + 438) == 0)
 		return false;
 	*ret = (struct partition_table){
 		.format = "sun",

@@ -169,7 +169,8 @@ static int add_named(struct receiver *receiver, const struct member *member, con
 	}
 }
 
-static int add_member(struct receiver *receiver, const struct member *member)
+/* *ret_file is the name of a file that others may be found in. */
+static int add_member(struct receiver *receiver, const struct member *member, const char **ret_file)
 {
 	static const enum name_kind kinds[] = {
 		[MEMBER_FILE] = NAME_FILE,
@@ -189,49 +190,31 @@ static int add_member(struct receiver *receiver, const struct member *member)
 		if (result == -EEXIST) /* once is enough for a directory */
 			return 0;
 		result = result ?: add_named(receiver, member, name);
+		if (result == 0 && member->kind == MEMBER_FILE)
+			*ret_file = name;
 	}
+	if (result == -E2BIG && receiver->names.bytes > MEMBER_NAMES_MAX)
+		error_add(receiver->error, NULL, "layout of '%s': more than %lu bytes of names",
+			  receiver->source_name, MEMBER_NAMES_MAX);
 	return result == -ENAMETOOLONG ? report_left_out(receiver->finding, "name too long", 1)
 				       : result;
 }
 
-/* What has been found in a file goes by the name that the file was given: of files that are called
- * the same, each has its own. raw begins with the file's own name, of so many bytes. *ret is the
- * caller's.
- */
-static int rename_nested(struct receiver *receiver, const char *raw, size_t holder_length,
-			 char **ret)
+/* A member, of the image itself (level 0) or of a file that was found before it. */
+static int take_member(struct receiver *receiver, const struct member *member, int64_t level)
 {
-	_cleanup_(cleanup_free) char *holder = strndup(raw, holder_length);
-	const char *directory = receiver->names.directory;
-	const char *name;
-	int result;
+	const char *holder = "";
 
-	if (!holder)
-		return -ENOMEM;
-	if (strlen(holder) < holder_length)
+	if (level < 0 || level > LAYOUT_DEPTH_MAX)
 		return -EBADMSG;
-	result = member_names_find(&receiver->names, holder, &name);
-	if (result < 0)
-		return result == -ENOENT ? -EBADMSG : result;
-	if (*directory)
-		name += strlen(directory) + 1;
-	return asprintf(ret, "%s%s", name, raw + holder_length) < 0 ? -ENOMEM : 0;
-}
-
-static int add_nested(struct receiver *receiver, const struct record *record)
-{
-	_cleanup_(cleanup_free) char *name = NULL;
-	_cleanup_(cleanup_free) char *target = NULL;
-	struct member member = record->member;
-	int result = rename_nested(receiver, member.name, record->number, &name);
-
-	if (result == 0 && member.kind == MEMBER_LINK)
-		result = rename_nested(receiver, member.target, record->number, &target);
-	if (result < 0)
-		return result;
-	member.name = name;
-	member.target = target ?: member.target;
-	return add_member(receiver, &member);
+	if (level > 0)
+		holder = receiver->holders[level - 1];
+	for (size_t i = level; i <= LAYOUT_DEPTH_MAX; i++)
+		receiver->holders[i] = NULL;
+	if (!holder)
+		return report_left_out(receiver->finding, "inside of what is left out", 1);
+	return member_names_enter(&receiver->names, holder)
+		       ?: add_member(receiver, member, &receiver->holders[level]);
 }
 
 static int show_progress(struct receiver *receiver, int64_t offset)
@@ -257,8 +240,7 @@ static int take_record(struct receiver *receiver, int *ret_result)
 		return result < 0 ? result : -EPIPE;
 	switch (record.type) {
 	case RECORD_MEMBER:
-		result = record.number > 0 ? add_nested(receiver, &record)
-					   : add_member(receiver, &record.member);
+		result = take_member(receiver, &record.member, record.number);
 		break;
 	case RECORD_LEFT_OUT:
 		result = report_left_out(receiver->finding, record.text, record.number);

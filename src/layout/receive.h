@@ -3,6 +3,7 @@
 #define LAYOUT_RECEIVE_H
 
 #include "member_names.h"
+#include "mmapfs/layout.h"
 #include "record.h"
 #include "source.h"
 
@@ -16,7 +17,9 @@ struct receiver {
 	const struct layout_settings *settings;
 	struct layout_finding *finding;
 	struct error *error;
-	struct member_names names;   /* with its directory set */
+	struct member_names names; /* with its directory set */
+	/* The last file of each level, where those that are found in it belong; NULL: left out. */
+	const char *holders[LAYOUT_DEPTH_MAX + 1];
 	struct record_reader reader; /* with its stream set */
 };
 

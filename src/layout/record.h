@@ -27,7 +27,7 @@ struct record {
 	enum record_type type;
 	struct member member;
 	const char *text;
-	int64_t number; /* of a member: how many bytes of its name are that of the file it lies in */
+	int64_t number; /* of a member: 0, or n, when it lies in the last file that had n - 1 */
 };
 
 /* Zero-initialise, but for in. */

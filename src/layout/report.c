@@ -16,9 +16,15 @@ static char *printable(const char *text)
 {
 	char *copy = strndup(text, TEXT_MAX);
 
-	for (char *at = copy; copy && *at; at++)
+	for (char *at = copy; copy && *at; at++) {
 		if ((unsigned char)*at < ' ' || *at == 0x7f)
 			*at = '_';
+		/* U+0080 to U+009F, which are control characters as well */
+		if ((unsigned char)*at == 0xc2 && ((unsigned char)at[1] & 0xe0) == 0x80) {
+			*at++ = '_';
+			*at = '_';
+		}
+	}
 	return copy;
 }
 

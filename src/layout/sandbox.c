@@ -3,6 +3,7 @@
 #include "sandbox.h"
 
 #include "cleanup.h"
+#include "overflow.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -62,7 +63,7 @@ static int filter_calls(void)
 	/* Whether this is a terminal or a device; it is not. */
 	if (result == 0)
 		result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl), 0);
-	/* fstat(2), as glibc calls it. */
+	/* fstat(2), as glibc calls it. It lets any path be asked about, which cannot be seen here. */
 	if (result == 0)
 		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
 					  SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
@@ -83,22 +84,26 @@ static int filter_calls(void)
 	return result;
 }
 
-static int limit(int resource, uint64_t value)
+/* Or what the limit is by now, where that is less: nobody but root can raise it. */
+static int limit(int resource, uint64_t soft, uint64_t hard)
 {
-	const struct rlimit both = { value, value };
+	struct rlimit both;
 
+	if (getrlimit(resource, &both) < 0)
+		return -errno;
+	both.rlim_max = min_u64(both.rlim_max, hard);
+	both.rlim_cur = min_u64(both.rlim_max, soft);
 	return setrlimit(resource, &both) < 0 ? -errno : 0;
 }
 
 static int limit_resources(const struct sandbox_job *job)
 {
 	/* One more at the top: SIGXCPU at the lower limit, and the end at the upper. */
-	const struct rlimit cpu = { job->cpu_seconds, job->cpu_seconds + 1 };
-	int result = setrlimit(RLIMIT_CPU, &cpu) < 0 ? -errno : 0;
+	int result = limit(RLIMIT_CPU, job->cpu_seconds, job->cpu_seconds + 1);
 
-	result = result ?: limit(RLIMIT_CORE, 0);
+	result = result ?: limit(RLIMIT_CORE, 0, 0);
 #ifndef HAVE_SANITIZER /* whose own memory is far more than that */
-	result = result ?: limit(RLIMIT_DATA, job->memory);
+	result = result ?: limit(RLIMIT_DATA, job->memory, job->memory);
 #endif
 	return result;
 }
@@ -123,6 +128,21 @@ static int close_others(int pipe_fd)
 	return syscall(SYS_close_range, 4, ~0U, 0) < 0 ? -errno : 0;
 }
 
+/* What the caller has told us to ignore (nohup, a script's background) also is for this process. */
+static void reset_signals(void)
+{
+	for (int number = 1; number < NSIG; number++) {
+		struct sigaction action;
+		bool ends_all = number == SIGINT || number == SIGQUIT || number == SIGHUP ||
+				number == SIGTERM;
+
+		if (ends_all && sigaction(number, NULL, &action) == 0 &&
+		    action.sa_handler == SIG_IGN)
+			continue;
+		(void)signal(number, SIG_DFL);
+	}
+}
+
 static _Noreturn void run(const struct sandbox_job *job, int pipe_fd, pid_t parent)
 {
 	FILE *out;
@@ -131,8 +151,7 @@ static _Noreturn void run(const struct sandbox_job *job, int pipe_fd, pid_t pare
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(EXIT_REFUSED);
-	for (int number = 1; number < NSIG; number++)
-		(void)signal(number, SIG_DFL);
+	reset_signals();
 	result = job->prepare(job->context);
 	if (close_others(pipe_fd) < 0)
 		_exit(EXIT_REFUSED);

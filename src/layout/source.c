@@ -35,14 +35,17 @@ static int report_fault(const struct opening *opening, const struct extent_view 
 	return -EINVAL;
 }
 
-static int open_image(const struct opening *opening, const struct extent_view *extent, int *ret,
-		      uint64_t *ret_size)
+static int open_image(const struct opening *opening, const struct extent_view *extent,
+		      struct source_image *ret)
 {
-	_cleanup_(cleanup_close) int fd =
-		open(extent->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY;
+	_cleanup_(cleanup_close) int fd = open(extent->path, flags | O_NONBLOCK);
 	struct stat status;
 	off_t size;
 
+	/* Somebody who writes to it has a lease on it for a moment, as our own mounts do. */
+	if (fd < 0 && errno == EWOULDBLOCK)
+		fd = open(extent->path, flags);
 	if (fd < 0 || fstat(fd, &status) < 0)
 		return report_fault(opening, extent, strerror(errno));
 	if (S_ISDIR(status.st_mode))
@@ -50,9 +53,26 @@ static int open_image(const struct opening *opening, const struct extent_view *e
 	size = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) ? lseek(fd, 0, SEEK_END) : -1;
 	if (size < 0)
 		return report_fault(opening, extent, "neither a regular file nor a block device");
-	*ret = steal_fd(&fd);
-	*ret_size = size;
+	*ret = (struct source_image){ extent->image, steal_fd(&fd), size };
 	return 0;
+}
+
+/* The image of an extent, from its first one on. */
+static int find_image(const struct opening *opening, const struct extent_view *extent,
+		      struct source_image *ret)
+{
+	struct source *source = opening->source;
+	int result;
+
+	for (size_t i = source->images.count; i-- > 0;)
+		if (source->images.data[i].name == extent->image) {
+			*ret = source->images.data[i];
+			return 0;
+		}
+	result = vec_reserve(&source->images, 1) ?: open_image(opening, extent, ret);
+	if (result == 0)
+		source->images.data[source->images.count++] = *ret;
+	return result;
 }
 
 static int add_range(void *context, const struct extent_view *extent)
@@ -65,25 +85,26 @@ static int add_range(void *context, const struct extent_view *extent)
 		.offset = extent->offset,
 		.length = extent->length,
 	};
-	uint64_t size = 0;
+	struct source_image image = { .fd = -1 };
 	uint64_t end;
 	int result = vec_reserve(&source->ranges, 1);
 
 	source->read_only |= extent->access == IMAGE_ACCESS_RO;
 	if (result == 0 && extent->image)
-		result = open_image(opening, extent, &range.fd, &size);
+		result = find_image(opening, extent, &image);
 	if (result < 0)
 		return result;
+	range.fd = image.fd;
 	if (extent->length == EXTENT_TAIL)
-		range.length = size - min_u64(size, extent->offset);
-	if (add_overflows(range.offset, range.length, &end) || (extent->image && end > size) ||
+		range.length = image.size - min_u64(image.size, extent->offset);
+	if (add_overflows(range.offset, range.length, &end) ||
+	    (extent->image && end > image.size) ||
 	    add_overflows(source->size, range.length, &source->size) || source->size > SIZE_LIMIT) {
 		error_add(opening->error, opening->at,
 			  "layout of '%s': reaches past the end of its image", opening->name);
-		close(range.fd);
 		return -EINVAL;
 	}
-	range.to_end = extent->image && end == size;
+	range.to_end = extent->image && end == image.size;
 	range.image = extent->image ? strdup(extent->image) : NULL;
 	source->ranges.data[source->ranges.count++] = range;
 	return extent->image && !range.image ? -ENOMEM : 0;
@@ -113,12 +134,12 @@ int source_open(struct tree_builder *builder, const char *name, const struct loc
 
 void source_clear(struct source *source)
 {
-	for (size_t i = 0; i < source->ranges.count; i++) {
+	for (size_t i = 0; i < source->ranges.count; i++)
 		free(source->ranges.data[i].image);
-		if (source->ranges.data[i].fd >= 0)
-			close(source->ranges.data[i].fd);
-	}
+	for (size_t i = 0; i < source->images.count; i++)
+		close(source->images.data[i].fd);
 	free(source->ranges.data);
+	free(source->images.data);
 	*source = (struct source){ 0 };
 }
 
@@ -136,6 +157,11 @@ static int read_fully(int fd, unsigned char *buf, uint64_t size, uint64_t offset
 		offset += got;
 	}
 	return 0;
+}
+
+static int map_fault(void)
+{
+	return errno == ENOMEM ? -EFBIG : -errno;
 }
 
 /* Put [start, end) of a range where it belongs in the row, as a copy. */
@@ -167,7 +193,7 @@ static int place_range(const struct source_range *range, unsigned char *row, uin
 	if (end > first &&
 	    mmap(row + range->start + first, end - first, PROT_READ, MAP_SHARED | MAP_FIXED,
 		 range->fd, range->offset + first) == MAP_FAILED)
-		return -errno;
+		return map_fault();
 	return copy_part(range, row, 0, first, copied)
 		       ?: copy_part(range, row, end, range->length, copied);
 }
@@ -180,7 +206,7 @@ static int map_one(const struct source_range *range, struct bytes *ret)
 				 range->offset - skew);
 
 	if (at == MAP_FAILED)
-		return -errno;
+		return map_fault();
 	*ret = (struct bytes){ at + skew, range->length };
 	return 0;
 }
@@ -200,7 +226,7 @@ int source_map(const struct source *source, struct bytes *ret)
 	row = mmap(NULL, source->size + page, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (row == MAP_FAILED)
-		return -errno;
+		return map_fault();
 	row += source->ranges.data[0].offset % page;
 	for (size_t i = 0; i < source->ranges.count; i++) {
 		int result = place_range(&source->ranges.data[i], row, &copied);

@@ -6,10 +6,17 @@
 #include "mmapfs/layout.h"
 #include "vec.h"
 
+/* An image, opened once however many ranges it has. */
+struct source_image {
+	const char *name; /* the builder's own; borrowed */
+	int fd;
+	uint64_t size;
+};
+
 /* What a layout looks into: an image or a slice, as a row of ranges. */
 struct source_range {
 	char *image;    /* the image's name in the builder; NULL: zeros; owned */
-	int fd;         /* owned; -1: zeros */
+	int fd;         /* of its image; -1: zeros */
 	uint64_t start; /* where it lies in the source: the sum of the lengths before it */
 	uint64_t offset;
 	uint64_t length;
@@ -19,6 +26,7 @@ struct source_range {
 /* Zero-initialise. */
 struct source {
 	VEC(struct source_range) ranges;
+	VEC(struct source_image) images;
 	uint64_t size; /* bytes */
 	bool read_only;
 };
@@ -28,7 +36,8 @@ int source_open(struct tree_builder *builder, const char *name, const struct loc
 		struct error *error, struct source *ret);
 
 /* Make one row of bytes of it, mapped to read; there is no way back but the end of the process.
- * -EOPNOTSUPP: it is put together of too many parts that do not begin at pages.
+ * -EOPNOTSUPP: it is put together of too many parts that do not begin at pages; -EFBIG: there is no
+ * room for all of it, or for so many parts.
  */
 int source_map(const struct source *source, struct bytes *ret);
 

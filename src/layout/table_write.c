@@ -26,22 +26,38 @@ static bool must_escape(char c)
 	return (unsigned char)c <= ' ' || c == '#' || c == '\\' || c == 0x7f;
 }
 
+/* How many bytes of text to escape: 0 or 1, or 2 for a control character (U+0080 to U+009F), which
+ * terminals obey as they do an escape sequence.
+ */
+static size_t escaped_bytes(const char *text)
+{
+	if ((unsigned char)text[0] == 0xc2 && ((unsigned char)text[1] & 0xe0) == 0x80)
+		return 2;
+	return must_escape(*text);
+}
+
 static size_t escaped_length(const char *text)
 {
 	size_t length = 0;
 
-	for (; *text; text++)
-		length += must_escape(*text) ? 4 : 1;
+	while (*text) {
+		size_t bytes = escaped_bytes(text);
+
+		length += bytes ? 4 * bytes : 1;
+		text += bytes ?: 1;
+	}
 	return length;
 }
 
 void table_write_escaped(const char *text, FILE *out)
 {
-	for (; *text; text++) {
-		if (must_escape(*text))
-			fprintf(out, "\\%03o", (unsigned char)*text);
-		else
-			putc_unlocked(*text, out);
+	while (*text) {
+		size_t bytes = escaped_bytes(text);
+
+		if (bytes == 0)
+			putc_unlocked(*text++, out);
+		for (; bytes > 0; bytes--)
+			fprintf(out, "\\%03o", (unsigned char)*text++);
 	}
 }
 

@@ -10,14 +10,17 @@
 #include <sys/random.h>
 
 /* FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/ From a start of its own, so that a
- * table of names that collide cannot be made beforehand.
+ * table of names that collide cannot be made beforehand. Multiplication alone never carries down:
+ * whoever guessed the lowest byte of the start would know which names share a slot.
  */
 static uint64_t hash(const struct names *names, const char *name)
 {
 	uint64_t value = 0xcbf29ce484222325 ^ names->seed;
 
-	for (; *name; name++)
+	for (; *name; name++) {
 		value = (value ^ (unsigned char)*name) * 0x100000001b3;
+		value ^= value >> 32;
+	}
 	return value;
 }
 

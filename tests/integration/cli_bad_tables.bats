@@ -225,7 +225,7 @@ line_refused() {
 	line_refused 'slice a' slice
 	line_refused 'slice a d 0' slice
 	line_refused 'slice a d 0 1 rw x' 'is not KEY=VALUE'
-	line_refused 'slice a d 0 1 2 3 4 5 6 7' columns
+	line_refused "slice a d 0 1 ro $(printf 'k=%d ' {1..40})" columns
 	line_refused 'image e' image
 	line_refused 'image e img/two rw x' image
 	line_refused 'image e img/two rx' "'rx'"

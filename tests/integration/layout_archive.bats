@@ -6,6 +6,8 @@
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.bash
 source "$BATS_TEST_DIRNAME/../lib/common.bash"
+# shellcheck source-path=SCRIPTDIR source=../lib/trees.bash
+source "$BATS_TEST_DIRNAME/../lib/trees.bash"
 
 setup() {
 	common_setup
@@ -26,17 +28,6 @@ make_tree() {
 	chmod 700 "$tree/dir/empty"
 	chmod 600 "$tree/dir/zero"
 	find "$tree" -depth -exec touch -h -d '2020-02-03 04:05:06.789012345 UTC' {} +
-}
-
-# list FLAGS FOLDER
-list() {
-	python3 "$BATS_TEST_DIRNAME/../lib/tree_listing.py" "$@"
-}
-
-# assert_same FLAGS FOLDER FOLDER
-assert_same() {
-	diff <(list "-$1" "$2") <(list "-$1" "$3")
-	[ -n "$(list "-$1" "$2")" ]
 }
 
 # assert_as_tar ARCHIVE: what is mounted is what tar extracts

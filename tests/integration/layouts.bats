@@ -199,6 +199,76 @@ make_tar() {
 	refute cmp -s "$mnt/x.tar.d/a" "$mnt/x.tar~2.d/a"
 }
 
+@test "what lies in files of files of one name lies apart, too, and so do links" {
+	python3 - "$temp/both" <<-'END'
+		import io, sys, tarfile
+
+		def tar(*members):
+		    made = io.BytesIO()
+		    with tarfile.open(fileobj=made, mode="w") as archive:
+		        for name, data in members:
+		            member = tarfile.TarInfo(name)
+		            if isinstance(data, str):
+		                member.type, member.linkname = tarfile.LNKTYPE, data
+		                archive.addfile(member)
+		            else:
+		                member.size = len(data)
+		                archive.addfile(member, io.BytesIO(data))
+		    return made.getvalue()
+
+		first = tar(("b.tar", tar(("x", b"1" * 100))))
+		second = tar(("c.tar", tar(("x", b"2" * 100))))
+		long = "d/" * 2500 + "x.tar"
+		with open(sys.argv[1], "wb") as both:
+		    both.write(tar(("a.tar.d/b.tar", b"beside"), ("a.tar", first), ("a.tar", second),
+		                   ("link", "a.tar.d/b.tar"), (long, first), ("last", b"last")))
+	END
+	start_mmapfs -o depth=2 "$temp/both" "$mnt"
+	assert_equal "$(<"$mnt/link")" beside
+	assert_equal "$(head -c 3 "$mnt/a.tar.d/b.tar~2.d/x")" 111
+	assert_equal "$(head -c 3 "$mnt/a.tar~2.d/c.tar.d/x")" 222
+	assert_equal "$(<"$mnt/last")" last
+	mmapfs plan -o depth=2 "$temp/both"
+	grep -q '; left out: 1 name too long, 2 inside of what is left out$' "$temp/out"
+}
+
+@test "a source of many extents takes one descriptor, and limits on the caller are no hindrance" {
+	make_tar "$temp/tar"
+	{
+		echo "image tar $temp/tar"
+		echo 'slice all tar 0 512'
+		for ((at = 512; at < $(stat -c %s "$temp/tar"); at += 512)); do
+			echo "extent tar $at 512"
+		done
+		echo 'layout members all'
+	} >"$temp/table"
+	[ "$(wc -l <"$temp/table")" -gt 20 ]
+	prefix=(prlimit --nofile=16:16 --cpu=60:60)
+	mmapfs plan --table "$temp/table"
+	prefix=()
+	assert_done
+	grep -q '^slice *members/a ' "$temp/out"
+}
+
+@test "an image on which somebody has a lease is waited for" {
+	make_tar "$temp/tar"
+	python3 - "$temp/tar" <<-'END' &
+		import fcntl, os, signal, sys
+
+		image = os.open(sys.argv[1], os.O_RDWR)
+		signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+		fcntl.fcntl(image, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+		open(sys.argv[1] + ".held", "w").close()
+		signal.sigwait([signal.SIGIO])
+		fcntl.fcntl(image, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+	END
+	helper_pids+=("$!")
+	wait_until test -e "$temp/tar.held"
+	mmapfs plan "$temp/tar"
+	assert_done
+	grep -q '^slice *a ' "$temp/out"
+}
+
 @test "an option of one layout means that one, and none goes with slices or a table" {
 	make_image "$temp/disk" 10000
 	mmapfs plan -o chunk=4000 "$temp/disk"

@@ -303,7 +303,7 @@ static void stray(struct faults *faults)
 /* The kernel tells syncfs(2) of the mount about stores that could not be written back, once. They
  * are redone; whoever did so was told, too.
  */
-static void sync_all(struct faults *faults)
+void faults_sync(struct faults *faults)
 {
 	int fd = open(shared->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint64_t redone = 0;
@@ -362,7 +362,7 @@ static const struct {
 	{ stray },
 	{ stray },
 	{ stray },
-	{ sync_all },
+	{ faults_sync },
 	{ .inject = full, .small = true },
 	{ .inject = full, .small = true },
 	{ .inject = drop_caches, .root = true },

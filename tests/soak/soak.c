@@ -371,6 +371,8 @@ static void run(uint64_t seconds)
 		for (int i = 0; i < CLIENTS; i++)
 			any |= faults.clients[i] != 0;
 	}
+	/* Else umount is told of stores that a full disk did not take, and that have been redone. */
+	faults_sync(&faults);
 	print_summary();
 	check_memory();
 	check_descriptors();

@@ -244,6 +244,7 @@ struct faults {
 
 void faults_prepare(struct faults *faults);
 void fault_inject(struct faults *faults);
+void faults_sync(struct faults *faults); /* takes what there is to tell of stores; dies of more */
 void client_start(struct faults *faults, int number);
 void watch(struct faults *faults); /* dies when a client has failed, or hangs */
 

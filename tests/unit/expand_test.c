@@ -7,6 +7,7 @@
 #include "slices.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MIB (1UL << 20)
@@ -109,17 +110,22 @@ struct scene {
 	struct layout_report report;
 };
 
-static int expand(struct scene *scene, const char *type)
+static int expand_file(struct scene *scene, const char *path, const char *type)
 {
 	const struct layout_settings settings = { .report = &scene->report, .cpu_seconds = 1 };
 	const struct layout_request request = { .directory = "d", .source = "disk", .type = type };
 
 	*scene = (struct scene){ .builder = tree_builder_new(NULL), .error = ERROR_INIT };
-	file_fill("disk.img", 1 * MIB);
-	assert_result(tree_builder_image(scene->builder, "disk", "disk.img", IMAGE_ACCESS_AUTO,
+	assert_result(tree_builder_image(scene->builder, "disk", path, IMAGE_ACCESS_AUTO,
 					 &scene->error),
 		      0);
 	return layout_expand(scene->builder, &request, &settings, &scene->error);
+}
+
+static int expand(struct scene *scene, const char *type)
+{
+	file_fill("disk.img", 1 * MIB);
+	return expand_file(scene, "disk.img", type);
 }
 
 static void scene_end(struct scene *scene)
@@ -182,11 +188,34 @@ static void test_lies_are_left_out(void **state)
 	scene_end(&scene);
 }
 
+/* Not even an address space has room for it. */
+static void test_what_is_too_large_has_no_layout(void **state)
+{
+	int fd = memfd_create("disk", 0);
+	struct scene scene;
+	char path[32];
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 1L << 50), 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	assert_result(expand_file(&scene, path, NULL), -ENOENT);
+	assert_no_messages(&scene.error);
+	assert_string_equal(scene.report.findings[0].notes[0],
+			    "it is too large to be mapped and looked into");
+	scene_end(&scene);
+	assert_result(expand_file(&scene, path, "lie"), -EINVAL);
+	assert_messages(&scene.error, "layout of 'disk': it is too large to be mapped and looked "
+				      "into (layout=none does without)");
+	scene_end(&scene);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		scratch_test(test_what_ends_a_detector_is_said),
 		scratch_test(test_lies_are_left_out),
+		scratch_test(test_what_is_too_large_has_no_layout),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

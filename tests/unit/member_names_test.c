@@ -139,6 +139,100 @@ static void test_links_find_the_file_that_was_last_so_called(void **state)
 	member_names_clear(&names);
 }
 
+static void test_links_know_files_by_what_the_image_calls_them(void **state)
+{
+	struct member_names names = { .directory = "d" };
+	const char *name;
+	const char *target;
+
+	assert_result(member_names_make(&names, "a\001", NAME_FILE, &name), 0);
+	assert_string_equal(name, "d/a_");
+	assert_result(member_names_make(&names, "a_", NAME_FILE, &name), 0);
+	assert_string_equal(name, "d/a_~2");
+	assert_result(member_names_link(&names, "l", "a\001", &name, &target), 0);
+	assert_string_equal(target, "d/a_");
+	assert_result(member_names_link(&names, "m", "a_", &name, &target), 0);
+	assert_string_equal(target, "d/a_~2");
+	member_names_clear(&names);
+}
+
+static void test_what_lies_in_a_file_has_names_of_its_own(void **state)
+{
+	struct member_names names = { .directory = "d" };
+	const char *name;
+	const char *target;
+
+	assert_result(member_names_make(&names, "a.d/b", NAME_FILE, &name), 0);
+	assert_result(member_names_make(&names, "a", NAME_FILE, &name), 0);
+	assert_result(member_names_enter(&names, name), 0);
+	assert_result(member_names_make(&names, "./", NAME_DIRECTORY, &name), 0);
+	assert_string_equal(name, "d/a.d");
+	assert_result(member_names_make(&names, "./", NAME_FILE, &name), 0);
+	assert_string_equal(name, "d/a.d/_");
+	assert_result(member_names_make(&names, "b", NAME_FILE, &name), 0);
+	assert_string_equal(name, "d/a.d/b~2");
+	assert_result(member_names_link(&names, "l", "b", &name, &target), 0);
+	assert_string_equal(name, "d/a.d/l");
+	assert_string_equal(target, "d/a.d/b~2");
+	assert_result(member_names_enter(&names, ""), 0);
+	assert_result(member_names_link(&names, "l", "a.d/b", &name, &target), 0);
+	assert_string_equal(name, "d/l");
+	assert_string_equal(target, "d/a.d/b");
+	assert_result(member_names_enter(&names, "d/nobody"), -ENOENT);
+	member_names_clear(&names);
+}
+
+static void test_the_directory_of_a_long_name_is_not_the_file(void **state)
+{
+	struct member_names names = { .directory = "" };
+	const char *name;
+	char raw[256] = "";
+	char wanted[300];
+
+	memset(raw, 'x', 255);
+	assert_result(member_names_make(&names, raw, NAME_FILE, &name), 0);
+	assert_result(member_names_enter(&names, name), 0);
+	snprintf(wanted, sizeof(wanted), "%.253s~2/f", raw);
+	assert_result(member_names_make(&names, "f", NAME_FILE, &name), 0);
+	assert_string_equal(name, wanted);
+	member_names_clear(&names);
+}
+
+/* Directories above a name take memory of the length of that name, each. */
+static void test_names_that_are_too_long_take_no_directories(void **state)
+{
+	struct member_names names = { .directory = "" };
+	const char *name;
+	char raw[60001];
+
+	for (size_t i = 0; i < sizeof(raw); i++)
+		raw[i] = i % 2 ? '/' : 'a';
+	raw[sizeof(raw) - 2] = '\0';
+	assert_result(member_names_make(&names, raw, NAME_FILE, &name), -ENAMETOOLONG);
+	assert_in_range(names.bytes, 0, sizeof(raw));
+	names.bytes = MEMBER_NAMES_MAX + 1;
+	assert_result(member_names_make(&names, "a", NAME_FILE, &name), -E2BIG);
+	member_names_clear(&names);
+}
+
+/* 100,000 names in pairs, which are all the same where their numbers go. If each looked for a free
+ * number from the first on, it would take minutes.
+ */
+static void test_many_names_that_are_cut_alike_are_no_more_work(void **state)
+{
+	struct member_names names = { .directory = "" };
+	const char *name;
+	char raw[256];
+
+	memset(raw, 'x', 250);
+	for (int i = 0; i < 100000; i++) {
+		snprintf(raw + 250, 6, "%05d", i / 2);
+		assert_result(member_names_make(&names, raw, NAME_FILE, &name), 0);
+		assert_int_equal(strlen(name), 255);
+	}
+	member_names_clear(&names);
+}
+
 /* Whatever comes: names are apart, fit for a tree, and no file is a directory. */
 static void test_random_names_make_a_tree(void **state)
 {
@@ -193,6 +287,11 @@ int main(void)
 		cmocka_unit_test(test_long_components_are_cut_and_stay_apart),
 		cmocka_unit_test(test_paths_that_are_too_long_are_refused),
 		cmocka_unit_test(test_links_find_the_file_that_was_last_so_called),
+		cmocka_unit_test(test_links_know_files_by_what_the_image_calls_them),
+		cmocka_unit_test(test_what_lies_in_a_file_has_names_of_its_own),
+		cmocka_unit_test(test_the_directory_of_a_long_name_is_not_the_file),
+		cmocka_unit_test(test_names_that_are_too_long_take_no_directories),
+		cmocka_unit_test(test_many_names_that_are_cut_alike_are_no_more_work),
 		cmocka_unit_test(test_random_names_make_a_tree),
 	};
 

@@ -181,6 +181,30 @@ static void spin(struct trial *trial, FILE *out)
 		;
 }
 
+static void tell_ignored(struct trial *trial, FILE *out)
+{
+	struct sigaction hup;
+	struct sigaction usr1;
+
+	if (sigaction(SIGHUP, NULL, &hup) == 0 && sigaction(SIGUSR1, NULL, &usr1) == 0)
+		fprintf(out, "%d %d", hup.sa_handler == SIG_IGN, usr1.sa_handler == SIG_IGN);
+}
+
+/* As below nohup, whose hangup would else look like a crash. */
+static void test_what_the_caller_ignores_does_not_end_it(void **state)
+{
+	struct trial trial = { .work = tell_ignored };
+	int signal_number;
+	char text[20];
+
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	assert_int_equal(run(&trial, text, sizeof(text), &signal_number), SANDBOX_DONE);
+	signal(SIGHUP, SIG_DFL);
+	signal(SIGUSR1, SIG_DFL);
+	assert_string_equal(text, "1 0");
+}
+
 static void test_a_hang_is_ended(void **state)
 {
 	struct trial trial = { .work = spin };
@@ -258,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_it_is_told_what_preparing_came_to),
 		cmocka_unit_test(test_it_can_do_nothing_else),
 		cmocka_unit_test(test_a_crash_is_told),
+		cmocka_unit_test(test_what_the_caller_ignores_does_not_end_it),
 		cmocka_unit_test(test_a_hang_is_ended),
 		cmocka_unit_test(test_an_image_that_shrinks_is_told_from_a_crash),
 		cmocka_unit_test(test_memory_is_bounded),

@@ -146,8 +146,11 @@ static void special_bytes_are_escaped(void **state)
 
 	assert_non_null(out);
 	table_write_escaped("a b#c\\d\t\n\x01\x1f\x7f\x80\xff\xc3\xa9/-", out);
+	/* The control characters that UTF-8 has besides, and what is next to them. */
+	table_write_escaped("\xc2\x80\xc2\x9f\xc2\xa0\xc2", out);
 	text = stream_text(out);
-	assert_string_equal(text, "a\\040b\\043c\\134d\\011\\012\\001\\037\\177\x80\xff\xc3\xa9/-");
+	assert_string_equal(text, "a\\040b\\043c\\134d\\011\\012\\001\\037\\177\x80\xff\xc3\xa9/-"
+				  "\\302\\200\\302\\237\xc2\xa0\xc2");
 	free(text);
 	fclose(out);
 }
