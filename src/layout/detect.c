@@ -36,6 +36,7 @@ struct writing {
 	bool read_only;     /* so are all members */
 	size_t members;
 	int64_t *last_progress;
+	const struct detector *detector; /* that was chosen, or NULL */
 };
 
 static int detect_one(struct writing *writing, const struct detector *forced);
@@ -197,6 +198,7 @@ static int detect_one(struct writing *writing, const struct detector *forced)
 	for (size_t i = 0; !detector && candidates[i]; i++)
 		if (can_nest(candidates[i]) && candidates[i]->probe(writing->bytes, &options))
 			detector = candidates[i];
+	writing->detector = detector;
 	return detector ? detector->detect(writing->bytes, &options, &writing->sink) : -ENOENT;
 }
 
@@ -214,5 +216,5 @@ void detect_members(const struct detection *detection, const struct bytes *bytes
 	};
 	int result = detect_one(&writing, detection->forced);
 
-	(void)put(out, RECORD_END, NULL, result);
+	(void)put(out, RECORD_END, writing.detector ? writing.detector->name : NULL, result);
 }

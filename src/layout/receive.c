@@ -253,7 +253,8 @@ static int take_record(struct receiver *receiver, int *ret_result)
 		break;
 	case RECORD_END:
 		*ret_result = record.number < 0 && record.number > -4096 ? (int)record.number : 0;
-		return 0;
+		/* Each member says it better, but there may be none. */
+		return *record.text ? report_format(receiver->finding, record.text) : 0;
 	}
 	return result < 0 ? result : 1;
 }

@@ -16,7 +16,8 @@ enum record_type {
 	RECORD_LEFT_OUT, /* number things, text is the reason */
 	RECORD_NOTE,     /* text */
 	RECORD_PROGRESS, /* number is the offset */
-	RECORD_END, /* number is the result, a negative errno as it is; nothing comes after it */
+	RECORD_END, /* number is the result, a negative errno as it is; text the detector's name, or
+			  * ""; nothing comes after it */
 };
 
 #define RECORD_TEXT_MAX 65535 /* bytes of a name, a target, a note */

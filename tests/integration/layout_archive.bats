@@ -171,13 +171,13 @@ make_sparse_tree() {
 	start_mmapfs "$temp/a.zip" "$mnt"
 	assert_equal "$(ls -A "$mnt")" ''
 	assert_equal "$("$MMAPFS" plan -h "$temp/a.zip")" \
-		'a.zip: nothing to show, 0 files; left out: 1 compressed'
+		'a.zip: archive, 0 files; left out: 1 compressed'
 	unmount
 	printf '!<arch>\n' >"$temp/empty.a"
 	expect_log 'empty.a: nothing is found in it$'
 	start_mmapfs "$temp/empty.a" "$mnt"
 	assert_equal "$(ls -A "$mnt")" ''
-	assert_equal "$("$MMAPFS" plan -h "$temp/empty.a")" 'empty.a: nothing to show, 0 files'
+	assert_equal "$("$MMAPFS" plan -h "$temp/empty.a")" 'empty.a: archive, 0 files'
 }
 
 @test "of a tar that is cut off there is what comes before" {

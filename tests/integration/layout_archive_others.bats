@@ -150,7 +150,7 @@ assert_summary() {
 @test "encrypted members of a zip are counted" {
 	echo text >"$tree/file"
 	(cd "$tree" && zip -0q -P secret "$temp/a.zip" file)
-	assert_summary "$temp/a.zip" 'nothing to show, 0 files; left out: 1 encrypted'
+	assert_summary "$temp/a.zip" 'archive, 0 files; left out: 1 encrypted'
 }
 
 @test "a zip behind a program" {
