@@ -82,9 +82,6 @@ struct layout_request {
 /* Whether there is a layout of that name. */
 bool layout_exists(const char *type);
 
-/* Names of all layouts, one after the other; NULL at the end. */
-const char *layout_name(size_t index);
-
 /* Add the members of request->source to builder. Reads images; starts a process, so that no other
  * thread may be running.
  *

@@ -201,6 +201,7 @@ struct tree_item {
 size_t tree_image_count(const struct tree *tree);
 struct tree_image tree_image_at(const struct tree *tree, size_t index);
 size_t tree_item_count(const struct tree *tree);
+size_t tree_slice_count(const struct tree *tree); /* of these */
 struct tree_item tree_item_at(const struct tree *tree, size_t index);
 
 /* The item behind a node. False: a directory that nobody has described. */

@@ -153,6 +153,18 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The option that only the layout of its name takes. */
+static int check_own(const struct options *options, const char *name, bool given,
+		     struct error *error)
+{
+	const char *layout = layout_of(options);
+
+	if (!given || (layout && strcmp(layout, name) == 0))
+		return 0;
+	error_add(error, NULL, "option '%s' is for layout=%s", name, name);
+	return -EINVAL;
+}
+
 /* Whether what is asked for makes sense before any image is looked at. */
 static int check_layout(const struct source *source, const struct options *options,
 			struct error *error)
@@ -165,13 +177,15 @@ static int check_layout(const struct source *source, const struct options *optio
 		error_add(error, NULL, "a layout is for an IMAGE alone; see mmapfs-layouts(7)");
 		return -EINVAL;
 	}
-	if (!layout || strcmp(layout, "none") == 0 || strcmp(layout, "auto") == 0)
-		return 0;
-	if (layout_exists(layout))
-		return 0;
-	error_add(error, NULL, "option 'layout': there is no layout '%s'; see mmapfs-layouts(7)",
-		  layout);
-	return -EINVAL;
+	if (layout && strcmp(layout, "none") != 0 && strcmp(layout, "auto") != 0 &&
+	    !layout_exists(layout)) {
+		error_add(error, NULL,
+			  "option 'layout': there is no layout '%s'; see mmapfs-layouts(7)",
+			  layout);
+		return -EINVAL;
+	}
+	return check_own(options, "chunk", options->chunk > 0, error)
+		       ?: check_own(options, "mtdparts", options->mtdparts, error);
 }
 
 static int build(const struct source *source, const struct options *options, bool inspect,

@@ -39,7 +39,7 @@ static void write_stats(const struct fs *fs, FILE *out)
 	fprintf(out, "version %s\n", MMAPFS_VERSION);
 	fprintf(out, "pid %ld\n", (long)getpid());
 	fprintf(out, "images %zu\n", tree_image_count(fs->tree));
-	fprintf(out, "slices %zu\n", tree_item_count(fs->tree));
+	fprintf(out, "slices %zu\n", tree_slice_count(fs->tree));
 	stats_write(out);
 }
 

@@ -34,7 +34,6 @@ struct writing {
 	unsigned depth;     /* levels left */
 	unsigned level;     /* and those above this one */
 	bool read_only;     /* so are all members */
-	size_t members;
 	int64_t *last_progress;
 	const struct detector *detector; /* that was chosen, or NULL */
 };
@@ -115,11 +114,6 @@ static int descend(struct writing *writing, const struct member *member, const c
 	return result == -ENOENT || result == -EINVAL ? 0 : result;
 }
 
-static bool can_nest(const struct detector *detector)
-{
-	return detector->probe;
-}
-
 /* Offsets of the detector's bytes become those of the outermost ones. The caller's to free. */
 static struct piece *moved_pieces(const struct writing *writing, const struct member *member)
 {
@@ -171,7 +165,6 @@ static int put_member(struct sink *sink, const struct member *member)
 	struct record record = { .type = RECORD_MEMBER, .member = *member };
 	int result;
 
-	writing->members++;
 	result = writing->level > 0 ? put_nested(writing, &record)
 				    : record_write(&record, writing->out);
 	if (result == -ENAMETOOLONG)
@@ -196,7 +189,7 @@ static int detect_one(struct writing *writing, const struct detector *forced)
 	if (!forced)
 		options.format = NULL;
 	for (size_t i = 0; !detector && candidates[i]; i++)
-		if (can_nest(candidates[i]) && candidates[i]->probe(writing->bytes, &options))
+		if (candidates[i]->probe && candidates[i]->probe(writing->bytes, &options))
 			detector = candidates[i];
 	writing->detector = detector;
 	return detector ? detector->detect(writing->bytes, &options, &writing->sink) : -ENOENT;

@@ -220,11 +220,3 @@ bool layout_exists(const char *type)
 
 	return detector_find(type, &format) != NULL;
 }
-
-const char *layout_name(size_t index)
-{
-	for (size_t i = 0; i <= index; i++)
-		if (!detectors[i])
-			return NULL;
-	return detectors[index]->name;
-}

@@ -395,6 +395,7 @@ static void resolve_item(struct building *b, size_t index)
 		.attributes = request->attributes,
 		.kind = request->kind,
 	};
+	b->tree->slice_count += request->kind == TREE_SLICE;
 	if (request->kind == TREE_SLICE)
 		resolve_slice(b, index);
 	else

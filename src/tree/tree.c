@@ -381,6 +381,11 @@ size_t tree_item_count(const struct tree *tree)
 	return tree->item_count;
 }
 
+size_t tree_slice_count(const struct tree *tree)
+{
+	return tree->slice_count;
+}
+
 struct tree_item tree_item_at(const struct tree *tree, size_t index)
 {
 	const struct slot *slot = &tree->slots[index];

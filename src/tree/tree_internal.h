@@ -49,6 +49,7 @@ struct tree {
 	struct slice *slices; /* in the order of the table, as are slots */
 	struct slot *slots;
 	size_t item_count;
+	size_t slice_count; /* of the items */
 	struct extent *extents;
 	char *paths; /* NUL-terminated names, targets and attributes */
 	struct names image_names;

@@ -277,6 +277,13 @@ make_tar() {
 	mmapfs plan -o 'mtdparts="4K(boot)ro,-(rest)"' "$temp/disk"
 	assert_done
 	assert_equal "$(grep -c ^slice "$temp/out")" 2
+	for layout in auto none tar chunk; do
+		plan_refused 2 "^option 'mtdparts' is for layout=mtdparts$" -- \
+			-o "layout=$layout,mtdparts=-" "$temp/disk"
+	done
+	plan_refused 2 "^option 'chunk' is for layout=chunk$" -- -o layout=gpt,chunk=4K "$temp/disk"
+	plan_refused 2 "^option 'mtdparts' is for layout=mtdparts$|^option 'chunk' is for layout=chunk$" -- \
+		-o mtdparts=-,chunk=4K "$temp/disk"
 	printf 'image d %s\n' "$temp/disk" >"$temp/table"
 	for option in layout=tar depth=1 whole gaps chunk=4K mtdparts=-\(x\) sector-size=512; do
 		plan_refused 2 '^a layout is for an IMAGE alone; see mmapfs-layouts\(7\)$' -- \
@@ -309,6 +316,13 @@ make_tar() {
 	diff -r "$temp/in" "$mnt/files"
 }
 
+@test "a source of large parts that cannot be mapped in a row is refused" {
+	make_sparse "$temp/disk" 400M
+	printf '%s\n' 'image d disk' 'slice s d 0 1' 'extent d 0 300M' 'layout l s' >"$temp/table"
+	plan_refused 1 "^$temp/table:4: layout of 's': it is put together of parts that cannot be mapped in a row$" \
+		-- --table "$temp/table"
+}
+
 @test "tables have directories, symbolic links and further names" {
 	make_image "$temp/disk" 1M
 	cat >"$temp/table" <<-'END'
@@ -333,6 +347,7 @@ make_tar() {
 	assert_equal "$(head -c 5 "$mnt/d/soft")" hello
 	assert_equal "$(mmapfs where "$mnt/hard" && cut -d' ' -f2- "$temp/out")" "$temp/disk 0 4096"
 	diff <("$MMAPFS" plan --table "$temp/table") "$mnt/.mmapfs/table"
+	assert_equal "$(stat_value slices)" 1
 	assert_equal "$(find "$mnt" | sort | sed "s|^$mnt||" | tr '\n' ' ')" \
 		' /d /d/a /d/soft /empty /hard '
 	run_errno EPERM unlink "$mnt/d/soft"

@@ -16,6 +16,17 @@
 
 #define MIB (1UL << 20)
 
+/* As where a container allows no filter. */
+static bool no_filter;
+
+int __wrap_seccomp_load(void *filter);
+int __real_seccomp_load(void *filter);
+
+int __wrap_seccomp_load(void *filter)
+{
+	return no_filter ? -EPERM : __real_seccomp_load(filter);
+}
+
 struct trial {
 	void (*work)(struct trial *trial, FILE *out);
 	int prepared;
@@ -155,6 +166,15 @@ static void test_it_can_do_nothing_else(void **state)
 			    "terminal ENOTTY\n");
 }
 
+static void test_nothing_runs_without_a_filter(void **state)
+{
+	struct trial trial = { .work = compute };
+
+	no_filter = true;
+	assert_ends(&trial, SANDBOX_REFUSED, 0);
+	no_filter = false;
+}
+
 static void crash(struct trial *trial, FILE *out)
 {
 	(void)raise(SIGSEGV);
@@ -281,6 +301,7 @@ int main(void)
 		cmocka_unit_test(test_it_can_compute_and_write),
 		cmocka_unit_test(test_it_is_told_what_preparing_came_to),
 		cmocka_unit_test(test_it_can_do_nothing_else),
+		cmocka_unit_test(test_nothing_runs_without_a_filter),
 		cmocka_unit_test(test_a_crash_is_told),
 		cmocka_unit_test(test_what_the_caller_ignores_does_not_end_it),
 		cmocka_unit_test(test_a_hang_is_ended),
