@@ -167,22 +167,6 @@ static int lock_file(int fd, bool write)
 	return result == -ENOLCK || result == -ENOSYS || result == -EOPNOTSUPP ? 0 : result;
 }
 
-static struct image_stamp stamp_of(const struct stat *status)
-{
-	return (struct image_stamp){ status->st_size, status->st_mtim, status->st_ctim };
-}
-
-static bool timespec_equal(struct timespec a, struct timespec b)
-{
-	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-static bool stamp_equal(const struct image_stamp *a, const struct image_stamp *b)
-{
-	return a->size == b->size && timespec_equal(a->mtime, b->mtime) &&
-	       timespec_equal(a->ctime, b->ctime);
-}
-
 static int map_open_image(struct image *image, unsigned flags)
 {
 	uint64_t size;
@@ -275,7 +259,7 @@ int image_open(const char *path, enum image_access access, unsigned flags, struc
 	image->inode = status.st_ino;
 	image->mode = status.st_mode & 0777;
 	image->opened_mtime = status.st_mtim;
-	image->stamp_fresh = true;
+	image->stamp.fresh = true;
 
 	result = map_open_image(image, flags);
 	if (result < 0)
@@ -360,49 +344,6 @@ int image_flush(struct image *image)
 		image_error_record(image, result);
 	}
 	return result;
-}
-
-/* Whether a change right after this stamp was taken could leave it as it is: the clock that stamps
- * files ticks every few milliseconds, and in seconds on file systems that keep no more.
- */
-static bool stamp_is_fresh(const struct image_stamp *stamp)
-{
-	bool seconds_only = stamp->mtime.tv_nsec == 0 && stamp->ctime.tv_nsec == 0;
-	int64_t settled_ms = seconds_only ? 2500 : 25;
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (now.tv_sec - stamp->mtime.tv_sec) * 1000 +
-			       (now.tv_nsec - stamp->mtime.tv_nsec) / 1000000 <
-		       settled_ms ||
-	       (now.tv_sec - stamp->ctime.tv_sec) * 1000 +
-			       (now.tv_nsec - stamp->ctime.tv_nsec) / 1000000 <
-		       settled_ms;
-}
-
-uint32_t image_generation(struct image *image)
-{
-	struct image_stamp stamp = { 0 };
-	struct stat status;
-	uint32_t generation;
-	bool known = fstat(image->fd, &status) == 0;
-
-	pthread_mutex_lock(&image->lock);
-	if (known)
-		stamp = stamp_of(&status);
-	/* What changes a device by another route leaves no trace on the node that we have open;
-	 * only O_EXCL keeps the kernel's own users out.
-	 */
-	if (!known || image->stamp_fresh || (image->block_device && !image->writable) ||
-	    !stamp_equal(&stamp, &image->stamp)) {
-		image->generation++;
-		image->stamp_fresh = !known || stamp_is_fresh(&stamp);
-		if (known)
-			image->stamp = stamp;
-	}
-	generation = image->generation;
-	pthread_mutex_unlock(&image->lock);
-	return generation;
 }
 
 /* A failing image has a line now and then, so that it leaves others room in the log. */

@@ -11,11 +11,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* What image_generation() watches. */
+/* What a change of an image by anybody moves. */
 struct image_stamp {
 	uint64_t size;
 	struct timespec mtime;
 	struct timespec ctime;
+	bool fresh; /* taken too soon after a change: one more may leave it as it is */
 };
 
 struct image {
@@ -32,11 +33,11 @@ struct image {
 	char *path; /* for the log */
 	struct map map;
 	struct lease lease;
-	atomic_bool resized; /* metadata that fdatasync may leave out is pending */
+	atomic_bool fine_stamps; /* each change that follows a look at the times moves them */
+	atomic_bool resized;     /* metadata that fdatasync may leave out is pending */
 
 	pthread_mutex_t lock;
-	struct image_stamp stamp; /* guarded by lock */
-	bool stamp_fresh;         /* guarded by lock: taken too soon after a change to be trusted */
+	struct image_stamp stamp; /* guarded by lock: what image_generation() saw last */
 	uint32_t generation;      /* guarded by lock */
 
 	/* guarded by the one errors_lock of image.c */
@@ -45,5 +46,11 @@ struct image {
 	bool error_told;
 	time_t error_logged; /* CLOCK_MONOTONIC seconds */
 };
+
+/* Of a block device: of its node, and no size. */
+int image_stamp(struct image *image, struct image_stamp *ret);
+
+/* Whether nothing can have changed the image between the two. */
+bool image_stamp_holds(const struct image_stamp *before, const struct image_stamp *after);
 
 #endif

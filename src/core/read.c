@@ -36,21 +36,43 @@ static char zeros[ZEROS_SIZE]; /* never written: costs no memory */
 struct read_walk {
 	struct extent_walk walk;
 	struct known_size known;
+	struct image_stamp stamp; /* of known.image, before it was read */
 	uint64_t called_end; /* what pread has read of known.image lies before it; 0: nothing */
 	bool partial;
+	bool twice; /* pread until two in a row agree */
 	bool lost;
 	uint64_t total;
 };
 
+static int look_at(struct image *image, struct image_stamp *ret)
+{
+	if (!image->block_device)
+		return image_stamp(image, ret);
+	*ret = (struct image_stamp){ 0 }; /* nobody can cut it under us */
+	return image_size(image, &ret->size);
+}
+
+static int read_walk_know(struct read_walk *read, struct image *image)
+{
+	int result = look_at(image, &read->stamp);
+
+	if (result == 0)
+		read->known = (struct known_size){ image, read->stamp.size };
+	return result;
+}
+
 /* The kernel's read, too, first looks at the size and then copies: look at it again. -ESTALE when
- * the image has become too short.
+ * the image has become too short, or was changed meanwhile and so may have been cut and grown again.
  */
 static int read_walk_verify(struct read_walk *read)
 {
-	uint64_t held = 0;
-	int result = read->called_end > 0 ? image_size(read->known.image, &held) : 0;
+	struct image_stamp now = { 0 };
+	int result = read->called_end > 0 ? look_at(read->known.image, &now) : 0;
 
-	if (result == 0 && held < read->called_end)
+	if (result == 0 && now.size < read->called_end)
+		result = -ESTALE;
+	else if (result == 0 && read->called_end > 0 && !read->twice &&
+		 !image_stamp_holds(&read->stamp, &now))
 		result = -ESTALE;
 	read->called_end = 0;
 	return result;
@@ -66,7 +88,7 @@ static int read_walk_next(struct read_walk *read, struct piece *ret)
 	if (read->lost || !extent_walk_next(&read->walk, &piece))
 		return read_walk_verify(read);
 	if (piece.image && piece.image != read->known.image)
-		result = read_walk_verify(read);
+		result = read_walk_verify(read) ?: read_walk_know(read, piece.image);
 	if (result < 0)
 		return result;
 	result = piece_held(&piece, &read->known, &held);
@@ -86,8 +108,7 @@ static int read_walk_next(struct read_walk *read, struct piece *ret)
 }
 
 /* pread until done; -ESTALE when the image has become too short. */
-static int read_by_call(struct read_walk *read, const struct image *image, uint64_t offset,
-			char *buf, size_t size)
+static int read_fully(const struct image *image, uint64_t offset, char *buf, size_t size)
 {
 	size_t done = 0;
 
@@ -100,8 +121,46 @@ static int read_by_call(struct read_walk *read, const struct image *image, uint6
 			return got < 0 ? -errno : -ESTALE;
 		done += got;
 	}
-	read->called_end = max_u64(read->called_end, offset + size);
 	return 0;
+}
+
+/* An image that was cut while it was read is looked at again; one that is cut all the time is lost.
+ */
+#define TRIES_MAX 8
+
+/* Read again what is in buf until it is the same twice, in pieces that need no memory. Where others
+ * write all the time it may never be, and anything is right.
+ */
+static int read_again(const struct image *image, uint64_t offset, char *buf, size_t size)
+{
+	char again[16384];
+	size_t step;
+	int result = 0;
+
+	for (size_t done = 0; result == 0 && done < size; done += step) {
+		bool same = false;
+
+		step = min_u64(size - done, sizeof(again));
+		for (int tries = 0; result == 0 && !same && tries < TRIES_MAX; tries++) {
+			result = read_fully(image, offset + done, again, step);
+			same = result == 0 && !memcmp(buf + done, again, step);
+			if (result == 0 && !same)
+				memcpy(buf + done, again, step);
+		}
+	}
+	return result;
+}
+
+static int read_by_call(struct read_walk *read, const struct image *image, uint64_t offset,
+			char *buf, size_t size)
+{
+	int result = read_fully(image, offset, buf, size);
+
+	if (result == 0 && read->twice)
+		result = read_again(image, offset, buf, size);
+	if (result == 0)
+		read->called_end = max_u64(read->called_end, offset + size);
+	return result;
 }
 
 static int add_range(struct slice_ranges *ranges, void *start, size_t length)
@@ -156,9 +215,9 @@ static int add_piece(struct read_walk *read, const struct piece *piece, struct s
 }
 
 static int try_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
-			struct slice_ranges *ranges)
+			bool twice, struct slice_ranges *ranges)
 {
-	struct read_walk read = { .partial = partial };
+	struct read_walk read = { .partial = partial, .twice = twice };
 	struct piece piece;
 	size_t used = 0;
 	int result = slice_walk_clipped(slice, offset, size, &read.walk);
@@ -177,9 +236,9 @@ static int try_read_map(const struct slice *slice, uint64_t offset, size_t size,
 }
 
 static int try_read(const struct slice *slice, uint64_t offset, char *buf, size_t size,
-		    bool partial, size_t *ret_size)
+		    bool partial, bool twice, size_t *ret_size)
 {
-	struct read_walk read = { .partial = partial };
+	struct read_walk read = { .partial = partial, .twice = twice };
 	struct piece piece;
 	int result = slice_walk_clipped(slice, offset, size, &read.walk);
 
@@ -201,26 +260,32 @@ static int try_read(const struct slice *slice, uint64_t offset, char *buf, size_
 	return result;
 }
 
-/* An image that was cut while it was read is looked at again; one that is cut all the time is lost.
- */
-#define TRIES_MAX 8
+/* After a try: whether to try again, which is then done with more care. */
+static bool try_again(int result, int *tries)
+{
+	return result == -ESTALE && ++*tries < TRIES_MAX;
+}
 
 int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
 		   struct slice_ranges *ret)
 {
-	int result = -ESTALE;
+	int tries = 0;
+	int result;
 
-	for (int tries = 0; result == -ESTALE && tries < TRIES_MAX; tries++)
-		result = try_read_map(slice, offset, size, partial, ret);
+	do
+		result = try_read_map(slice, offset, size, partial, tries > 0, ret);
+	while (try_again(result, &tries));
 	return result == -ESTALE ? -EIO : result;
 }
 
 int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,
 	       size_t *ret_size)
 {
-	int result = -ESTALE;
+	int tries = 0;
+	int result;
 
-	for (int tries = 0; result == -ESTALE && tries < TRIES_MAX; tries++)
-		result = try_read(slice, offset, buf, size, partial, ret_size);
+	do
+		result = try_read(slice, offset, buf, size, partial, tries > 0, ret_size);
+	while (try_again(result, &tries));
 	return result == -ESTALE ? -EIO : result;
 }

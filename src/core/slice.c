@@ -31,7 +31,7 @@ int slice_size(const struct slice *slice, uint64_t *ret)
 }
 
 /* Look at the image's size, once for a run of pieces of the same image. */
-static int know_size(const struct image *image, struct known_size *known)
+static int know_size(struct image *image, struct known_size *known)
 {
 	int result;
 

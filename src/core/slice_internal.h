@@ -8,7 +8,7 @@
 
 /* The images' sizes during one request: one fstat for each run of pieces of the same image. */
 struct known_size {
-	const struct image *image;
+	struct image *image;
 	uint64_t size;
 };
 

@@ -29,6 +29,9 @@ static struct {
 	unsigned lies;
 	uint64_t lie;
 	bool blind; /* fstat(2) fails */
+	/* During so many reads the file is cut to this size and grown again by what it had. */
+	unsigned cuts;
+	uint64_t cut;
 } faults;
 
 static unsigned calls; /* of the functions below, but fstat(2) */
@@ -112,6 +115,36 @@ ssize_t __wrap_copy_file_range(int from, off_t *from_offset, int to, off_t *to_o
 	if (faults.at_most && size > faults.at_most)
 		size = faults.at_most;
 	return __real_copy_file_range(from, from_offset, to, to_offset, size, flags);
+}
+
+/* As somebody else does it, within a moment. */
+static void cut_and_grow(const char *path, uint64_t cut)
+{
+	const uint64_t size = file_size(path);
+	char *rest = malloc(size - cut);
+
+	assert_non_null(rest);
+	file_read_at(path, cut, rest, size - cut);
+	file_resize(path, cut);
+	file_write_at(path, cut, rest, size - cut);
+	free(rest);
+}
+
+ssize_t __real_pread64(int fd, void *buf, size_t size, off_t offset);
+ssize_t __wrap_pread64(int fd, void *buf, size_t size, off_t offset);
+ssize_t __wrap_pread64(int fd, void *buf, size_t size, off_t offset)
+{
+	ssize_t got = __real_pread64(fd, buf, size, offset);
+	uint64_t kept = faults.cut - offset;
+	unsigned cuts = faults.cuts;
+
+	if (cuts == 0 || got <= 0 || faults.cut < (uint64_t)offset || kept >= (uint64_t)got)
+		return got;
+	memset((char *)buf + kept, 0, got - kept);
+	faults.cuts = 0;
+	cut_and_grow("image", faults.cut);
+	faults.cuts = cuts - 1;
+	return got;
 }
 
 int __real_ftruncate64(int fd, off_t size);
@@ -333,6 +366,43 @@ static void what_is_cut_while_it_is_read_is_read_again(void **state)
 		assert_int_equal(got, size);
 		free(buf);
 	}
+	image_unref(image);
+}
+
+/* What is read in that moment ends in zeros, and the size says nothing. */
+static void what_is_cut_and_grown_while_it_is_read_is_read_again(void **state)
+{
+	const size_t page = (size_t)1 << page_shift();
+	const uint64_t cuts[] = { 4 * page - 1, 3 * page + 17, 3 * page, page + 5, 0 };
+	struct image *image = fresh_image("image", 4 * page);
+	char *want = malloc(4 * page);
+	char *buf = malloc(4 * page);
+	struct made made;
+
+	assert_non_null(want);
+	assert_non_null(buf);
+	file_read_at("image", 0, want, 4 * page);
+	make(&made, false, RANGE(image, 0, 4 * page));
+	for (size_t i = 0; i < COUNT(cuts); i++) {
+		size_t got = LEFT_ALONE;
+
+		for (unsigned times = 1; times <= 2; times++) {
+			faults.cut = cuts[i];
+			faults.cuts = times;
+			assert_result(slice_read(&made.slice, 0, buf, 4 * page, false, &got), 0);
+			assert_int_equal(faults.cuts, 0);
+			assert_int_equal(got, 4 * page);
+			assert_memory_equal(buf, want, 4 * page);
+		}
+		if (cuts[i] <= 3 * page) /* only the last page is read by a call */
+			continue;
+		faults.cuts = 1;
+		assert_result(read_as_reply(&made.slice, 0, buf, 4 * page, false, &got), 0);
+		assert_int_equal(faults.cuts, 0);
+		assert_memory_equal(buf, want, 4 * page);
+	}
+	free(buf);
+	free(want);
 	image_unref(image);
 }
 
@@ -618,6 +688,7 @@ int main(void)
 		fault_test(hot_page_lost_during_the_write_is_not_regrown),
 		fault_test(page_lost_during_the_read_is_an_error),
 		fault_test(what_is_cut_while_it_is_read_is_read_again),
+		fault_test(what_is_cut_and_grown_while_it_is_read_is_read_again),
 		fault_test(every_image_of_a_read_is_looked_at_again),
 		fault_test(tail_that_is_cut_between_two_looks_has_lost_nothing),
 		fault_test(image_of_unknown_size_is_an_error),
