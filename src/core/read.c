@@ -23,7 +23,6 @@
 #include "image_internal.h"
 #include "overflow.h"
 #include "slice_internal.h"
-#include "trim.h"
 
 #include <errno.h>
 #include <string.h>
@@ -35,9 +34,6 @@
  * it has not; and it leaves none behind. Figures are in docs/memory.md.
  */
 #define READ_BY_CALL_MAX (16UL << 10)
-
-/* What the kernel maps around a fault of a read: fault_around_bytes. */
-#define FAULT_AROUND (64UL << 10)
 
 static char zeros[ZEROS_SIZE]; /* never written: costs no memory */
 
@@ -295,14 +291,11 @@ int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool
 void slice_ranges_taken(const struct slice_ranges *ranges)
 {
 	for (int i = 0; i < ranges->count; i++) {
-		struct image *image = ranges->images[i];
 		const struct iovec *range = &ranges->ranges[i];
+		struct map *map = ranges->images[i] ? &ranges->images[i]->map : NULL;
 
-		if (!image)
-			continue;
-		map_touch(&image->map, (const char *)range->iov_base - image->map.base,
-			  range->iov_len);
-		trim_charge(range->iov_len + FAULT_AROUND);
+		if (map)
+			map_touch(map, (const char *)range->iov_base - map->base, range->iov_len);
 	}
 }
 

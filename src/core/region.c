@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "overflow.h"
 #include "stats.h"
+#include "trim.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -69,7 +70,10 @@ static void touch_word(struct map *map, uint64_t word, uint64_t young)
 	raise_to(&map->words_end, word + 1);
 	before = atomic_fetch_or_explicit(&map->regions[word], young, memory_order_relaxed);
 	atomic_fetch_add_explicit(&words_present, before == 0, memory_order_relaxed);
-	young &= ~(before | before >> MAP_WORD_REGIONS);
+	young &= ~before;
+	/* However much of it will be mapped. */
+	trim_charge((uint64_t)__builtin_popcountll(young) << region_shift());
+	young &= ~(before >> MAP_WORD_REGIONS);
 	atomic_fetch_add_explicit(&regions_present, __builtin_popcountll(young),
 				  memory_order_relaxed);
 }

@@ -3,11 +3,11 @@
  * touched since it came by last.
  *
  *     0 ............................... low ......... high ......... limit
- *                                        |<--- drop ---|
+ *                                        |<--- drop ---|<--- a step --->|
  *
  * How much is held the kernel says, and it is asked whenever a step of bytes may have been mapped
- * since. Each thread that finds too much drops until it is little enough: the more threads map, the
- * more trim.
+ * since; a region that was idle counts as a whole, so it can hardly have been more. Each thread that
+ * finds too much drops until it is little enough: the more threads map, the more trim.
  */
 #include "trim.h"
 
@@ -20,14 +20,14 @@
 static struct {
 	/* Constant while threads run. */
 	uint64_t limit;    /* bytes; 0: off */
-	uint64_t step;     /* a sixteenth */
+	uint64_t step;     /* an eighth */
 	uint64_t baseline; /* bytes that were held before there was anything to trim */
 	struct map *maps;
 
 	/* Relaxed: estimates, and any thread may be late. */
 	_Atomic uint64_t charged; /* bytes that may have been mapped since the last look */
 	_Atomic uint64_t floor;   /* nothing is to be gained before so many bytes are held; or 0 */
-	_Atomic uint64_t upper; /* bytes of tables above those of regions that could not be freed */
+	_Atomic uint64_t upper;   /* bytes of other tables that the last sweep of them left */
 
 	pthread_mutex_t lock;
 	struct map *hand; /* guarded by lock */
@@ -86,13 +86,14 @@ static uint64_t sweep(uint64_t count, uint64_t *words)
 {
 	uint64_t dropped = 0;
 
-	for (; dropped<count && * words> 0; --*words) {
+	while (*words > 0 && dropped < count) {
 		uint64_t word;
 		struct map *map = advance(&word);
 
 		if (!map)
 			break;
 		dropped += map_sweep(map, word);
+		*words -= 1;
 	}
 	stats_add(trimmed_regions, dropped);
 	return dropped;
@@ -111,18 +112,22 @@ static struct holding sweep_tables(void)
 
 static void trim_down(void)
 {
-	const uint64_t low = trim.limit - 4 * trim.step;
-	const uint64_t high = trim.limit - 2 * trim.step;
+	const uint64_t low = trim.limit - 2 * trim.step;
+	const uint64_t high = trim.limit - trim.step;
 	uint64_t floor = atomic_load_explicit(&trim.floor, memory_order_relaxed);
 	/* Twice round, since at first all may be young. */
 	uint64_t words = 2 * map_words_present() + 2;
 	struct holding holding = look();
 	uint64_t dropped;
 
-	if (holding.held <= max_u64(high, floor))
+	if (holding.held <= max_u64(high, floor)) {
+		/* What could not be dropped may have gone. */
+		atomic_store_explicit(&trim.floor, min_u64(floor, holding.held + trim.step),
+				      memory_order_relaxed);
 		return;
+	}
 	stats_add(trims, 1);
-	if (holding.upper > atomic_load_explicit(&trim.upper, memory_order_relaxed) + 2 * trim.step)
+	if (holding.upper > atomic_load_explicit(&trim.upper, memory_order_relaxed) + trim.step)
 		holding = sweep_tables();
 	do {
 		uint64_t excess = holding.held - min_u64(holding.held, low);
@@ -130,7 +135,7 @@ static void trim_down(void)
 		dropped = sweep(excess * map_regions_present() / (holding.held + 1) + 1, &words);
 		holding = look();
 	} while (dropped > 0 && holding.held > low);
-	floor = holding.held > low ? holding.held + 2 * trim.step : 0;
+	floor = holding.held > low ? holding.held + trim.step : 0;
 	atomic_store_explicit(&trim.floor, floor, memory_order_relaxed);
 }
 
@@ -154,7 +159,7 @@ int trim_start(uint64_t limit)
 	if (result < 0)
 		return result;
 	trim.limit = max_u64(limit, TRIM_LIMIT_MIN);
-	trim.step = trim.limit / 16;
+	trim.step = trim.limit / 8;
 	trim.baseline = memory.page_tables + memory.mapped;
 	trim.upper = memory.page_tables;
 	trim.charged = 0;

@@ -8,9 +8,9 @@
  * within a limit, by dropping regions that were idle since it came by last (map.h). Nothing is ever
  * lost by that; a dropped page is in the page cache, and costs a fault to have again.
  *
- * It has no thread. Whoever maps counts it by trim_charge(), and calls trim_run() now and then with
- * no lock held, after a reply: it looks once in a sixteenth of the limit, and drops what is too much.
- * Any number of threads may be in it.
+ * It has no thread. Whoever maps calls trim_run() now and then, with no lock held and after the reply:
+ * it looks whenever an eighth of the limit may have been mapped, and drops what is too much. Any
+ * number of threads may be in it.
  */
 
 /* The limit that nobody has asked for: this part of the machine's memory, or of what the cgroups of
@@ -32,7 +32,7 @@ void trim_stop(void); /* no other thread runs any more */
 void trim_add(struct map *map);
 void trim_remove(struct map *map); /* takes one that was not added, too */
 
-void trim_charge(uint64_t bytes);
+void trim_charge(uint64_t bytes); /* that may be mapped: by map_touch() */
 void trim_run(void);
 
 /* Bytes; 0: not trimmed. */

@@ -17,7 +17,6 @@
 #include "overflow.h"
 #include "slice_internal.h"
 #include "stats.h"
-#include "trim.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -30,7 +29,6 @@ static void make_hot(struct image *image, uint64_t offset, uint64_t size)
 {
 	map_set_hot(&image->map, offset, size);
 	map_touch(&image->map, offset, size);
-	trim_charge(size);
 }
 
 /* Into the image, wherever that ends: *ret_size is what was written when it returns an error, too.
