@@ -15,7 +15,9 @@ packages_quick=("${packages_demo[@]}" attr bats binutils btrfs-progs coreboot-ut
 packages_check=("${packages_quick[@]}" bsdextrautils clang clang-format clang-tidy cppcheck
 	libclang-rt-dev llvm man-db mandoc shellcheck)
 packages_fuzz=("${packages_build[@]}" clang libclang-rt-dev llvm)
-packages_bench=("${packages_build[@]}" fio fuse3 libnbd-bin nbdkit python3 qemu-system-common)
+packages_bench=("${packages_build[@]}" bindfs fio fuse3 gnuplot-nox libnbd-bin mount nbdkit python3
+	qemu-system-common util-linux)
+packages_bench_newer=(fusefile) # not in Debian 12
 
 # packages_install PACKAGE...: install those that are missing; touch nothing when none is.
 packages_install() {
@@ -54,4 +56,15 @@ packages_install() {
 		printf '%s\n' "$said" >&2
 		return 1
 	}
+}
+
+# packages_available PACKAGE...: prints those of them that could be installed.
+packages_available() {
+	local package
+
+	for package; do
+		if apt-cache show --no-all-versions "$package" >/dev/null 2>&1; then
+			printf '%s\n' "$package"
+		fi
+	done
 }
