@@ -37,22 +37,26 @@ def make_image(path, size):
 
 
 def sample(group, steps, provider, image, size, folder):
-    """[value or None for each step]; a provider that fails has no values from there on."""
-    values = []
+    """([value or None for each step], whether something failed)"""
+    values, failed = [], False
     try:
         group.prepare(image)
         with group.serve(provider)(group.part(image, size), folder) as place:
             for cell in steps:
                 values.append(cell.measure(place))
+    except providers.Cannot as why:
+        print(f"left out: {why}", file=sys.stderr)
     except (RuntimeError, OSError) as problem:
         print(f"{provider.name} failed: {problem}", file=sys.stderr)
-    return values + [None] * (len(steps) - len(values))
+        failed = True
+    return values + [None] * (len(steps) - len(values)), failed
 
 
 def measure(run, chosen, candidates, image, folder):
     """Fills the run; says how many samples failed."""
     rounds, size, failed = run.facts["rounds"], run.facts["image_mib"] * MIB, 0
     for number in range(rounds):
+        cells.make_fresh(image)
         for group, steps, wanted in chosen:
             # Nobody is always the first.
             turn = number % len(candidates)
@@ -61,8 +65,8 @@ def measure(run, chosen, candidates, image, folder):
                     continue
                 print(f"round {number + 1}/{rounds}: {wanted[0]}: {provider.name}",
                       file=sys.stderr)
-                values = sample(group, steps, provider, image, size, folder)
-                failed += None in values
+                values, bad = sample(group, steps, provider, image, size, folder)
+                failed += bad
                 for cell, value in zip(steps, values):
                     if cell.name in wanted:
                         run.add(cell, provider, value)
@@ -96,6 +100,8 @@ def parse_arguments():
     parser.add_argument("--size", type=int, metavar="MIB", help="of the image (1024)")
     parser.add_argument("--quick", action="store_true", help="--rounds 1 --size 128")
     parser.add_argument("--only", metavar="NAME,...", help="these providers only")
+    parser.add_argument("--build", action="append", default=[], metavar="NAME=PROGRAM",
+                        help="measure another mmapfs, too; may be given often")
     parser.add_argument("--cells", metavar="REGEX", help="these cells only, as in 'first|mmap'")
     parser.add_argument("--list", action="store_true", help="print cells and providers, and end")
     parser.add_argument("--json", metavar="FILE", help="write every sample there")
@@ -107,6 +113,8 @@ def parse_arguments():
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
     arguments.size = arguments.size or (128 if arguments.quick else 1024)
+    if not all("=" in build for build in arguments.build):
+        parser.error("--build wants NAME=PROGRAM")
     if arguments.rounds < 1 or arguments.size < 16:
         parser.error("at least 1 round and 16 MiB")
     return arguments
@@ -135,6 +143,8 @@ def choose(program, only):
 def run_all(arguments):
     program = os.environ.get("MMAPFS")
     candidates = choose(program, arguments.only)
+    candidates += [providers.Mmapfs(path, name)
+                   for name, path in (build.split("=", 1) for build in arguments.build)]
     chosen = cells.selected(arguments.cells)
     if not chosen:
         sys.exit("no such cell")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is measured: cells, in groups of those that share one start of a provider."""
 
+import contextlib
 import json
 import os
 import re
@@ -52,7 +53,14 @@ def make_cold(image):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     resident = int(providers.run("fincore", "--bytes", "--noheadings", "--output=res", image))
     if resident > COLD * os.path.getsize(image):
-        raise RuntimeError(f"{resident} bytes of the image do not leave the page cache")
+        raise providers.Cannot(f"{resident} bytes of the image do not leave the page cache")
+
+
+def make_fresh(image):
+    """Hot, and by pages as a plain reader makes them, whatever has been done to the image before."""
+    with contextlib.suppress(providers.Cannot):
+        make_cold(image)
+    make_hot(image)
 
 
 def whole(image, size):

@@ -18,6 +18,10 @@ NAMES = 1000
 NAMED_SIZE = 4096
 
 
+class Cannot(Exception):
+    """There is nothing to measure here; not a failure."""
+
+
 class Range:
     """Bytes of an image; `rest` is another range of it, to be served beside by who can."""
 
@@ -247,8 +251,9 @@ class Mmapfs(Provider):
     kind = "ours"
     options = ()
 
-    def __init__(self, program):
+    def __init__(self, program, name=None):
         self.program = program
+        self.name = name or self.name
 
     def missing(self):
         return None if self.program else "MMAPFS names no program"

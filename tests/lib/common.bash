@@ -143,7 +143,7 @@ helper() {
 			return 0
 		fi
 	done
-	for source in "$checkout"/tests/{lib,integration}/"$name.c"; do
+	for source in "$checkout"/tests/{lib,integration,bench}/"$name.c"; do
 		[ -e "$source" ] || continue
 		(
 			flock 9
