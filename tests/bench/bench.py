@@ -10,12 +10,11 @@ of the rounds.
 """
 
 import argparse
-import contextlib
+import itertools
 import json
 import os
 import platform
 import re
-import shutil
 import signal
 import sys
 import tempfile
@@ -36,40 +35,37 @@ def make_image(path, size):
             image.write(noise)
 
 
-def sample(group, steps, provider, image, size, folder):
-    """([value or None for each step], whether something failed)"""
-    values, failed = [], False
+def sample(run, group, provider, image, folder):
+    """One start of the provider; whether nothing failed."""
+    values, good = [], True
+    part = group.part(image, run.facts["image_mib"] * MIB)
     try:
         group.prepare(image)
-        with group.serve(provider)(group.part(image, size), folder) as place:
-            for cell in steps:
+        with group.serve(provider)(part, folder) as place:
+            for cell in group.cells:
                 values.append(cell.measure(place))
     except providers.Cannot as why:
         print(f"left out: {why}", file=sys.stderr)
-    except (RuntimeError, OSError) as problem:
-        print(f"{provider.name} failed: {problem}", file=sys.stderr)
-        failed = True
-    return values + [None] * (len(steps) - len(values)), failed
+    except (RuntimeError, OSError) as trouble:
+        print(f"{provider.name} failed: {trouble}", file=sys.stderr)
+        good = False
+    for cell, value in itertools.zip_longest(group.cells, values):
+        run.add(cell, provider, value)
+    return good
 
 
-def measure(run, chosen, candidates, image, folder):
-    """Fills the run; says how many samples failed."""
-    rounds, size, failed = run.facts["rounds"], run.facts["image_mib"] * MIB, 0
+def measure(run, groups, candidates, image, folder):
+    """Fills the run; says how many starts failed."""
+    rounds, failed = run.facts["rounds"], 0
     for number in range(rounds):
         cells.make_fresh(image)
-        for group, steps, wanted in chosen:
-            # Nobody is always the first.
-            turn = number % len(candidates)
-            for provider in candidates[turn:] + candidates[:turn]:
-                if not group.serve(provider):
-                    continue
-                print(f"round {number + 1}/{rounds}: {wanted[0]}: {provider.name}",
+        # Nobody is always the first.
+        turn = number % len(candidates)
+        for group, provider in itertools.product(groups, candidates[turn:] + candidates[:turn]):
+            if group.serve(provider):
+                print(f"round {number + 1}/{rounds}: {group.cells[0].name}: {provider.name}",
                       file=sys.stderr)
-                values, bad = sample(group, steps, provider, image, size, folder)
-                failed += bad
-                for cell, value in zip(steps, values):
-                    if cell.name in wanted:
-                        run.add(cell, provider, value)
+                failed += not sample(run, group, provider, image, folder)
     return failed
 
 
@@ -78,7 +74,8 @@ def facts_of(arguments, folder, program):
         "kernel": platform.release(),
         "cpus": os.cpu_count(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB,
-        "filesystem": providers.run("findmnt", "--noheadings", "--output=FSTYPE", "--target", folder),
+        "filesystem": providers.run("findmnt", "--noheadings", "--output=FSTYPE",
+                                    "--target", folder),
         "libfuse": libfuse_of(program),
         "root": os.geteuid() == 0,
         "image_mib": arguments.size,
@@ -102,7 +99,8 @@ def parse_arguments():
     parser.add_argument("--only", metavar="NAME,...", help="these providers only")
     parser.add_argument("--build", action="append", default=[], metavar="NAME=PROGRAM",
                         help="measure another mmapfs, too; may be given often")
-    parser.add_argument("--cells", metavar="REGEX", help="these cells only, as in 'first|mmap'")
+    parser.add_argument("--cells", metavar="REGEX",
+                        help="these cells only, and those that share a start with them")
     parser.add_argument("--list", action="store_true", help="print cells and providers, and end")
     parser.add_argument("--json", metavar="FILE", help="write every sample there")
     parser.add_argument("--svg", metavar="FILE", help="draw a chart there; a .png is one")
@@ -145,13 +143,12 @@ def run_all(arguments):
     candidates = choose(program, arguments.only)
     candidates += [providers.Mmapfs(path, name)
                    for name, path in (build.split("=", 1) for build in arguments.build)]
-    chosen = cells.selected(arguments.cells)
-    if not chosen:
+    groups = cells.selected(arguments.cells)
+    if not groups:
         sys.exit("no such cell")
     before = time.monotonic()
-    with contextlib.ExitStack() as cleanup:
-        folder = tempfile.mkdtemp(prefix="mmapfs-bench.")
-        cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="mmapfs-bench.",
+                                     ignore_cleanup_errors=True) as folder:
         # A folder of its own: bindfs shows all of it.
         os.mkdir(os.path.join(folder, "image"))
         image = os.path.join(folder, "image", "image")
@@ -159,7 +156,7 @@ def run_all(arguments):
                          {provider.name: {"kind": provider.kind, "version": provider.version()}
                           for provider in candidates})
         make_image(image, arguments.size * MIB)
-        failed = measure(run, chosen, candidates, image, folder)
+        failed = measure(run, groups, candidates, image, folder)
     run.facts["seconds"] = time.monotonic() - before
     run.facts["load_after"] = os.getloadavg()[0]
     return run, failed
@@ -167,7 +164,7 @@ def run_all(arguments):
 
 def write_report(run, arguments):
     judged = targets.table(run)
-    text = f"{report.table(run)}\n\n{judged}{2 * chr(10) if judged else ''}{report.conditions(run)}"
+    text = "\n\n".join(part for part in (report.table(run), judged, report.conditions(run)) if part)
     print(text)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as out:
@@ -201,7 +198,7 @@ def main():
         run, failed = run_all(arguments)
     write_report(run, arguments)
     if failed:
-        print(f"{failed} samples failed", file=sys.stderr)
+        print(f"{failed} starts failed", file=sys.stderr)
     return 1 if failed else 0
 
 

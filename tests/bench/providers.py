@@ -280,7 +280,8 @@ class Mmapfs(Provider):
     @contextlib.contextmanager
     def serve(self, part, folder):
         lines = [f"image image {part.image}\n"]
-        lines += [f"slice {name} image {some.offset} {some.size}\n" for name, some in self.slices(part)]
+        lines += [f"slice {name} image {some.offset} {some.size}\n"
+                  for name, some in self.slices(part)]
         with self.mount(lines, folder) as mountpoint:
             rest = Place(part.rest, os.path.join(mountpoint, "rest")) if part.rest else None
             yield Place(part, os.path.join(mountpoint, "slice"), 0, rest)

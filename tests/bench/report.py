@@ -142,8 +142,8 @@ def gnuplot(run, terminal, path):
                      f"title '{name}'")
         for number, cell in enumerate(cells):
             ratio = run.relation(cell, name, ["native"])
-            at = "NaN" if ratio is None else min(max(ratio, TICKS[0]), TICKS[-1])
-            points.append(f"{at} {number}")
+            place = "NaN" if ratio is None else min(max(ratio, TICKS[0]), TICKS[-1])
+            points.append(f"{place} {number}")
         points.append("e")
     return "\n".join([*lines, "plot " + ", ".join(plots), *points]) + "\n"
 

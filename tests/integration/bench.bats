@@ -50,7 +50,7 @@ nothing_left() {
 	[ -z "$(servers)$(mounts)" ]
 }
 
-# interrupted SIGNAL: a run that gets this signal while mmapfs serves an image
+# interrupted SIGNAL: a run that gets this signal, and gets it again, while mmapfs serves an image
 interrupted() {
 	"${bench[@]}" --rounds 100 --size 16 --only mmapfs --cells ^random >"$temp/out" 2>&1 3>&- &
 	local timeout_pid=$! pid
@@ -58,6 +58,7 @@ interrupted() {
 	wait_until server_and_mount
 	pid=$(pgrep -P "$timeout_pid")
 	kill "-$1" "$pid"
+	kill "-$1" "$pid" || true
 	status=0
 	wait "$timeout_pid" || status=$?
 }
@@ -116,7 +117,8 @@ server_and_mount() {
 	sed -n '/bench:begin/,/bench:end/p' "$temp/page.md" | sed '1d;$d' | cmp - "$temp/out"
 	grep -q '^| stat, 1/s | [0-9]' "$temp/page.md"
 	echo none >"$temp/page.md"
-	refute bench --from "$temp/json" --page "$temp/page.md"
+	refute bench --from "$temp/json" --page "$temp/page.md" 2>"$temp/err"
+	grep -qx 'bench: .*/page.md has no <!-- bench:begin --> and <!-- bench:end -->' "$temp/err"
 	assert_equal "$(cat "$temp/page.md")" none
 }
 
@@ -131,9 +133,13 @@ server_and_mount() {
 	grep -qE '^\| stat, 1/s \| [0-9]+ \| - \| - \|' "$temp/out"
 }
 
-@test "Ctrl-C leaves nothing mounted, running or in the way" {
+@test "a run that is interrupted leaves nothing mounted, running or in the way" {
 	interrupted INT
 	assert_equal "$status" 130
+	nothing_left
+	assert_equal "$(ls "$temp/tmp")" ''
+	interrupted TERM
+	assert_equal "$status" 143
 	nothing_left
 	assert_equal "$(ls "$temp/tmp")" ''
 }
