@@ -18,15 +18,16 @@
 static pthread_mutex_t errors_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint64_t errors_count; /* written under errors_lock */
 
+/* Not by fstat: who looks at a file's times makes the next write stamp it anew, 0.3 µs. */
 static int size_of(int fd, bool block_device, uint64_t *ret)
 {
-	struct stat status;
+	struct statx status;
 
 	if (block_device)
 		return ioctl(fd, BLKGETSIZE64, ret) == 0 ? 0 : -errno;
-	if (fstat(fd, &status) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &status) < 0)
 		return -errno;
-	*ret = status.st_size;
+	*ret = status.stx_size;
 	return 0;
 }
 

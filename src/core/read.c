@@ -188,7 +188,7 @@ static uint64_t mapped_length(const struct piece *piece)
 	const uint64_t mask = (1ULL << page_shift()) - 1;
 	uint64_t last_page = (piece->offset + piece->length - 1) & ~mask;
 
-	if (piece->image->read_by_call || last_page < piece->offset)
+	if (piece->image->read_by_call || last_page <= piece->offset)
 		return 0;
 	return last_page + 1 - piece->offset;
 }
