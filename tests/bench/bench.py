@@ -73,6 +73,7 @@ def facts_of(arguments, folder, program):
     return {
         "kernel": platform.release(),
         "cpus": os.cpu_count(),
+        "cpu": cpu_model(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB,
         "filesystem": providers.run("findmnt", "--noheadings", "--output=FSTYPE",
                                     "--target", folder),
@@ -82,6 +83,12 @@ def facts_of(arguments, folder, program):
         "rounds": arguments.rounds,
         "load_before": os.getloadavg()[0],
     }
+
+
+def cpu_model():
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        return next((line.split(":", 1)[1].strip() for line in lines
+                     if line.startswith("model name")), platform.machine())
 
 
 def libfuse_of(program):
@@ -139,6 +146,8 @@ def choose(program, only):
 
 
 def run_all(arguments):
+    if "METER" not in os.environ:
+        sys.exit("scripts/bench knows what this needs")
     program = os.environ.get("MMAPFS")
     candidates = choose(program, arguments.only)
     candidates += [providers.Mmapfs(path, name)

@@ -11,6 +11,7 @@ import time
 import providers
 
 MIB = 1 << 20
+PAGE = 4096
 MARGIN = MIB  # before and behind the range
 
 # Below this share of the image in memory, it is on the disk.
@@ -51,7 +52,7 @@ def make_cold(image):
     with open(image, "rb", buffering=0) as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    resident = int(providers.run("fincore", "--bytes", "--noheadings", "--output=res", image))
+    resident = meter("resident", image)[0]
     if resident > COLD * os.path.getsize(image):
         raise providers.Cannot(f"{resident} bytes of the image do not leave the page cache")
 
@@ -88,10 +89,10 @@ def meter(command, *words):
     return int(said[0]), float(said[1])
 
 
-def of_range(command, *more):
-    """MB/s of a command of meter over the whole range."""
+def of_range(command, *more, share=2):
+    """MB/s of a command of meter over a part of the range."""
     def measure(place):
-        amount, seconds = meter(command, place.path, place.offset, place.size, *more)
+        amount, seconds = meter(command, place.path, place.offset, place.size // share, *more)
         return amount / seconds / 1e6
     return measure
 
@@ -127,15 +128,16 @@ def fsync_beside(place):
     return meter("fsync", place.path)[1] * 1e3
 
 
-def fio(direction, block, jobs, *options, size=None):
-    """IOPS at random by each of jobs processes: a part of the range, half a second at most."""
+def fio(direction, block, jobs, *options, within=None):
+    """IOPS at random by so many jobs, half a second at most, each over a 16th of the range; or so
+    often within its first bytes."""
     def measure(place):
-        share = (size or place.size // 16) // 4096 * 4096
+        amount = place.size // (4 if within else 16)
         answer = providers.run(
             "fio", "--name=bench", "--output-format=json", "--ioengine=psync", "--thread",
             f"--rw=rand{direction}", f"--bs={block}", f"--numjobs={jobs}", "--group_reporting",
             f"--filename={place.path}", f"--offset={place.offset}",
-            f"--size={size or place.size}", f"--io_size={place.size // 4 if size else share}",
+            f"--size={within or place.size}", f"--io_size={amount // PAGE * PAGE}",
             "--runtime=500ms",
             # Leave the page cache of the image, and the file itself, as they are.
             "--invalidate=0", "--fallocate=none", "--allow_file_create=0", *options)
@@ -148,8 +150,8 @@ def fio(direction, block, jobs, *options, size=None):
 
 # In the order of the report. A cell "again" needs the ones before it.
 GROUPS = [
-    Group(Cell("sequential read, 1 MiB, first", "MB/s", of_range("read", MIB)),
-          Cell("sequential read, 1 MiB, again", "MB/s", of_range("read", MIB)),
+    Group(Cell("sequential read, 1 MiB, first", "MB/s", of_range("read", MIB, share=1)),
+          Cell("sequential read, 1 MiB, again", "MB/s", of_range("read", MIB, share=1)),
           Cell("sequential read, 64 KiB, again", "MB/s", of_range("read", 64 << 10))),
     Group(Cell("sequential read, 64 KiB, first", "MB/s", of_range("read", 64 << 10))),
     Group(Cell("cat, first", "MB/s", cat)),
@@ -171,7 +173,7 @@ GROUPS = [
     Group(Cell("random 4 KiB write, fsync each, 4 jobs", "IOPS",
                fio("write", "4k", 4, "--fsync=1"))),
     Group(Cell("hot 4 KiB overwrite", "IOPS",
-               fio("write", "4k", 1, "--norandommap", size=256 << 10))),
+               fio("write", "4k", 1, "--norandommap", within=256 << 10))),
     Group(Cell("open + close", "1/s", of_path("open")),
           Cell("stat", "1/s", of_path("stat"))),
     Group(Cell("readdir + stat, 1000 names, first", "names/s", of_path("walk")),

@@ -8,6 +8,7 @@
  *     meter scan FILE OFFSET SIZE                     a byte of each page of a mapping, in order
  *     meter touch FILE OFFSET SIZE                    the same at random, for a while
  *     meter fsync FILE                                one, of a file that is opened for it
+ *     meter resident FILE                             counts its bytes in the page cache
  *     meter open FILE                                 open and close, for a while
  *     meter stat FILE                                 for a while
  *     meter list FOLDER                               all names, for a while
@@ -193,6 +194,30 @@ static void do_fsync(const struct job *job)
 	close(fd);
 }
 
+static void do_resident(const struct job *job)
+{
+	int fd = open_or_die(job, O_RDONLY);
+	double start = now();
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), pages, count = 0;
+	struct stat status;
+	unsigned char *present;
+	void *whole;
+
+	if (fstat(fd, &status) < 0)
+		err(1, "stat %s", job->path);
+	pages = ((size_t)status.st_size + page - 1) / page;
+	whole = mmap(NULL, pages * page, PROT_READ, MAP_SHARED, fd, 0);
+	present = malloc(pages);
+	if (whole == MAP_FAILED || !present || mincore(whole, pages * page, present) < 0)
+		err(1, "mincore %s", job->path);
+	for (size_t i = 0; i < pages; i++)
+		count += present[i] & 1;
+	say(count * page, start);
+	munmap(whole, pages * page);
+	free(present);
+	close(fd);
+}
+
 static void do_open(const struct job *job)
 {
 	double start = now();
@@ -257,10 +282,10 @@ static const struct {
 	int min, max; /* words after the name */
 	void (*run)(const struct job *job);
 } commands[] = {
-	{ "read", 4, 5, do_read }, { "write", 5, 5, do_write }, { "dirty", 4, 4, do_dirty },
-	{ "scan", 3, 3, do_scan }, { "touch", 3, 3, do_touch }, { "fsync", 1, 1, do_fsync },
-	{ "open", 1, 1, do_open }, { "stat", 1, 1, do_stat },   { "list", 1, 1, do_list },
-	{ "walk", 1, 1, do_walk },
+	{ "read", 4, 5, do_read }, { "write", 5, 5, do_write },       { "dirty", 4, 4, do_dirty },
+	{ "scan", 3, 3, do_scan }, { "touch", 3, 3, do_touch },       { "fsync", 1, 1, do_fsync },
+	{ "open", 1, 1, do_open }, { "stat", 1, 1, do_stat },         { "list", 1, 1, do_list },
+	{ "walk", 1, 1, do_walk }, { "resident", 1, 1, do_resident },
 };
 
 int main(int argc, char **argv)
