@@ -70,6 +70,11 @@ int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool
 int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,
 	       size_t *ret_size);
 
+/* Call this before a read waits for the medium, in the thread that reads: it may want to have its
+ * other work done meanwhile. Set once, before the first read; NULL, as at the start: nothing.
+ */
+void slice_on_wait(void (*callback)(void));
+
 /* Write size bytes from buf at offset: in the image's page cache on return. A failure behind the
  * first byte gives a short *ret_size.
  * Errors: -EROFS; -ENOSPC past the end of a slice without resize, on zeros, or of the disk;

@@ -58,6 +58,7 @@ static struct waiting_open *make_waiting(fuse_req_t request, uint64_t index,
 			.node = handle->node,
 			.index = index,
 			.info = *info,
+			.device = worker_device(),
 		};
 	return waiting;
 }
@@ -173,12 +174,14 @@ static void open_slice(fuse_req_t request, uint32_t node, uint64_t index,
 
 void open_again(struct waiting_open *waiting)
 {
+	worker_set_device(waiting->device);
 	open_slice(waiting->request, waiting->node, waiting->index, &waiting->info);
 	free(waiting);
 }
 
 void open_done(struct waiting_open *waiting)
 {
+	worker_set_device(waiting->device);
 	reply_open(waiting->request, waiting->index, &waiting->info);
 	free(waiting);
 }
@@ -297,9 +300,11 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 static int flush_for(struct fs *fs, const struct slice *slice, struct handle *handle,
 		     uint64_t offset, uint64_t length)
 {
-	int result = slice_flush(slice, offset, length);
+	int result;
 	int seen;
 
+	worker_will_wait();
+	result = slice_flush(slice, offset, length);
 	pthread_mutex_lock(&fs->handles.lock);
 	seen = slice_error_check(slice, &handle->cursor);
 	pthread_mutex_unlock(&fs->handles.lock);
@@ -405,8 +410,10 @@ void on_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, 
 {
 	const struct slice *slice = slice_of(request, inode);
 	struct handle *handle = handle_of(request, info);
-	int result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
+	int result;
 
+	worker_will_wait();
+	result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
 	if (slice && handle->direct)
 		stray_drop(request_fs(request), inode);
 	if (result == 0)
@@ -426,6 +433,7 @@ void on_copy_file_range(fuse_req_t request, fuse_ino_t source, off_t source_offs
 	size_t copied = 0;
 	int result;
 
+	worker_will_wait();
 	if (!from || !to || flags)
 		result = -EINVAL;
 	else

@@ -4,6 +4,7 @@
 
 #include "session.h"
 #include "vec.h"
+#include "workers.h"
 
 #include <fuse_lowlevel.h>
 #include <pthread.h>
@@ -87,6 +88,7 @@ struct waiting_open {
 	uint32_t node;
 	uint64_t index; /* of its handle */
 	struct fuse_file_info info;
+	int device; /* that the answer goes through: workers.h */
 };
 
 struct fs {

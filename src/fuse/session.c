@@ -12,6 +12,7 @@
 #include "signals.h"
 #include "stats.h"
 #include "status.h"
+#include "workers.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -19,11 +20,6 @@
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 #include <syslog.h>
-
-/* Workers start as they are needed. Each may wait for a page of a slow image, and the requests for
- * other images need a free one: as many as clients can keep waiting, and more.
- */
-#define WORKERS_MAX 1024
 
 struct session {
 	const struct session_options *options;
@@ -293,7 +289,7 @@ static void quiesce(void *context)
 
 static int run_loop(struct session *session)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	struct workers *workers;
 	struct stopper stopper = {
 		.session = session->fuse,
 		.mountpoint = session->mountpoint,
@@ -302,25 +298,21 @@ static int run_loop(struct session *session)
 		.quiesce = quiesce,
 		.context = &session->fs,
 	};
-	int result;
+	int result = workers_new(session->fuse, &workers);
 
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, WORKERS_MAX);
-	/* A queue of its own for each worker, where the device can be opened again. */
-	fuse_loop_cfg_set_clone_fd(config, access("/dev/fuse", R_OK | W_OK) == 0);
+	if (result < 0)
+		return result;
+	slice_on_wait(worker_will_wait);
 	result = stopper_start(&stopper);
 	if (result == 0) {
-		result = fuse_session_loop_mt(session->fuse, config);
+		result = workers_run(workers);
 		/* What is left of them returns, now that the connection is dead. */
 		drops_stop(&session->fs);
 		stopper_finish(&stopper);
 	}
-	fuse_loop_cfg_destroy(config);
-	/* Positive: a signal number. ECONNABORTED: the unmount came while a request was on its
-	 * way.
-	 */
-	return result < 0 && result != -ECONNABORTED ? result : 0;
+	workers_free(workers);
+	/* ECONNABORTED: the unmount came while a request was on its way. */
+	return result == -ECONNABORTED ? 0 : result;
 }
 
 /* Put a dead descriptor in the place of the session's: fuse_session_unmount(), which must be called

@@ -164,6 +164,7 @@ void stray_drop(struct fs *fs, uint32_t node)
 	pthread_mutex_lock(&fs->states_lock);
 	number = fs->stray_notes;
 	/* When stopping, no pages are worth a wait for a worker that may be gone. */
+	worker_will_wait();
 	while (!fs->stopping && collect_locked(fs, node, number, &batch, &others) == 0) {
 		if (batch.nodes.count == 0 && !others)
 			break;
