@@ -381,15 +381,6 @@ stat_value() {
 		"${2:-$mnt}/.mmapfs/stats"
 }
 
-# libfuse_at_least VERSION: of the libfuse that the program runs with
-libfuse_at_least() {
-	local version
-
-	version=$("$MMAPFS" --version | grep -oE 'fuse[^0-9]*[0-9]+\.[0-9]+(\.[0-9]+)?' |
-		grep -oE '[0-9]+\.[0-9.]+')
-	[ "$(printf '%s\n' "$1" "$version" | sort -V | head -n 1)" = "$1" ]
-}
-
 # --- calls ---------------------------------------------------------------------------------------
 
 # call [OPTION...] CALL ARGUMENT...: must succeed; prints its value.
