@@ -176,6 +176,11 @@ static int piece_allocate(const struct piece *piece, int mode, bool may_grow,
 		atomic_store(&image->resized, true);
 		known->image = NULL;
 	}
+	if (!(mode & FALLOC_FL_PUNCH_HOLE)) {
+		result = image_reserve(image, piece->offset, piece->length);
+		if (result < 0)
+			return result;
+	}
 	map_clear_hot(&image->map, piece->offset, piece->length);
 	while (fallocate(image->fd, mode, piece->offset, piece->length) < 0) {
 		/* Of a block device EINVAL says that the range is not one of its sectors. */
