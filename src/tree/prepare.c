@@ -15,8 +15,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Of 65,530 mappings that a process may have (vm.max_map_count), each takes two at most. */
-#define RANGES_MAX 16384
+/* Each takes two mappings at most, of the 65,530 that a process may have (vm.max_map_count), and
+ * memory can be both.
+ */
+#define RANGES_MAX 8192
 
 #define HUGE_PAGE (2UL << 20)
 
