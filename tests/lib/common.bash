@@ -22,6 +22,7 @@
 #   unmount [MOUNTPOINT]                        by `mmapfs umount`; fails on a dirty end
 #   remount                                     the same command line once more
 #   expect_log REGEX                            such lines are due in the daemon's log
+#   expect_hugepages_note IMAGE                 that hugepages cannot be had for an image in memory
 #   expect_exit STATUS                          the daemon will end with this, not with 0
 #   stat_value NAME                             a counter of .mmapfs/stats
 #
@@ -360,6 +361,14 @@ log_check() {
 		fail "unexpected in the daemon's log: $line"
 		return 1
 	done
+}
+
+# expect_hugepages_note IMAGE: where the system keeps its huge pages from memory
+expect_hugepages_note() {
+	if ! grep -qsE '\[(always|within_size|advise|force)\]' \
+		/sys/kernel/mm/transparent_hugepage/shmem_enabled; then
+		expect_log "image '$1': hugepages: this system has none for memory"
+	fi
 }
 
 # logs_check_expected: what was announced must be there, in the log of one of the test's daemons.
