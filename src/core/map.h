@@ -18,7 +18,8 @@
 struct map {
 	char *base;
 	uint64_t length; /* bytes, whole pages */
-	int fd;          /* borrowed: to map a part again */
+	bool advised; /* parts have flags of their own, which would be lost by mapping them again */
+	int fd;       /* borrowed: to map a part again */
 	int protection;
 	_Atomic uint64_t *hot;    /* a bit a page; NULL when read-only */
 	_Atomic uint64_t hot_end; /* whole pages: no bit behind them was ever set */

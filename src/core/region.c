@@ -105,7 +105,7 @@ static void drop_tables(struct map *map, uint64_t offset, uint64_t length)
 static void drop(struct map *map, uint64_t offset, uint64_t length)
 {
 	length = min_u64(length, map->length - offset);
-	if (advice_frees_tables)
+	if (advice_frees_tables || map->advised)
 		(void)madvise(map->base + offset, length, MADV_DONTNEED);
 	else
 		drop_tables(map, offset, length);
@@ -184,7 +184,7 @@ void map_sweep_tables(struct map *map)
 	uint64_t word = -((uintptr_t)map->base >> shift) & (step - 1);
 	uint64_t next = 0; /* that has a region, as far as is known */
 
-	for (; word < end; word += step) {
+	for (; word < end && !map->advised; word += step) {
 		uint64_t offset = word << shift;
 
 		if (next < word || word == 0)

@@ -11,6 +11,7 @@
  */
 #include "trim.h"
 
+#include "available.h"
 #include "overflow.h"
 #include "stats.h"
 
@@ -171,6 +172,11 @@ void trim_stop(void)
 {
 	trim.limit = 0;
 	trim.step = UINT64_MAX;
+}
+
+uint64_t trim_limit_default(void)
+{
+	return available_memory().limit / TRIM_DEFAULT_PART;
 }
 
 uint64_t trim_limit(void)

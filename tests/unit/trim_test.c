@@ -2,6 +2,7 @@
 /* The trimmer: when it drops, how much, and what the limit is by default. */
 #include "support.h"
 
+#include "available.h"
 #include "map.h"
 #include "stats.h"
 #include "trim.h"
@@ -39,37 +40,17 @@ int __wrap_process_memory(struct process_memory *ret)
 	return 0;
 }
 
+struct available_memory __wrap_available_memory(void);
+
+struct available_memory __wrap_available_memory(void)
+{
+	return (struct available_memory){ .left = 1000 * MIB, .limit = 8192 * MIB };
+}
+
 void __wrap_map_sweep_tables(struct map *map)
 {
 	table_sweeps++;
 	upper = 0;
-}
-
-/* Files as they are on the machine that a test is about. */
-static struct {
-	const char *path;
-	const char *text;
-} files[8];
-
-FILE *__real_fopen64(const char *path, const char *mode);
-FILE *__wrap_fopen64(const char *path, const char *mode);
-long __real_sysconf(int name);
-long __wrap_sysconf(int name);
-
-FILE *__wrap_fopen64(const char *path, const char *mode)
-{
-	if (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/sys/", 5) != 0)
-		return __real_fopen64(path, mode);
-	for (size_t i = 0; i < COUNT(files) && files[i].path; i++)
-		if (strcmp(files[i].path, path) == 0)
-			return fmemopen((void *)files[i].text, strlen(files[i].text), "r");
-	errno = ENOENT;
-	return NULL;
-}
-
-long __wrap_sysconf(int name)
-{
-	return name == _SC_PHYS_PAGES ? (long)((8ULL << 30) >> page_shift()) : __real_sysconf(name);
 }
 
 /* --- a mapping under a limit --- */
@@ -248,53 +229,9 @@ static void all_maps_are_trimmed(void **state)
 	stop();
 }
 
-/* --- the default --- */
-
-static void assert_default(uint64_t memory)
+static void default_is_a_part_of_what_there_is(void **state)
 {
-	assert_int_equal(trim_limit_default(), memory / TRIM_DEFAULT_PART);
-}
-
-static void default_is_a_part_of_the_machines_memory(void **state)
-{
-	memset(files, 0, sizeof(files));
-	assert_default(8192 * MIB);
-	files[0].path = "/proc/self/cgroup";
-	files[0].text = "0::/\n";
-	assert_default(8192 * MIB);
-	files[1].path = "/sys/fs/cgroup/memory.max";
-	files[1].text = "max\n";
-	assert_default(8192 * MIB);
-	files[1].text = "99999999999999\n";
-	assert_default(8192 * MIB);
-}
-
-static void default_is_a_part_of_what_the_cgroups_allow(void **state)
-{
-	memset(files, 0, sizeof(files));
-	files[0].path = "/proc/self/cgroup";
-	files[0].text = "0::/system.slice/disk.service\n";
-	files[1].path = "/sys/fs/cgroup/system.slice/disk.service/memory.max";
-	files[1].text = "1073741824\n";
-	assert_default(1024 * MIB);
-	files[2].path = "/sys/fs/cgroup/system.slice/memory.max";
-	files[2].text = "536870912\n";
-	assert_default(512 * MIB);
-	files[3].path = "/sys/fs/cgroup/memory.max";
-	files[3].text = "268435456\n";
-	assert_default(256 * MIB);
-}
-
-static void default_knows_the_first_version_of_cgroups(void **state)
-{
-	memset(files, 0, sizeof(files));
-	files[0].path = "/proc/self/cgroup";
-	files[0].text = "5:devices:/\n4:memory:/user/1\n2:cpu:/2\n0::/\n";
-	files[1].path = "/sys/fs/cgroup/memory/user/1/memory.limit_in_bytes";
-	files[1].text = "9223372036854771712\n";
-	files[2].path = "/sys/fs/cgroup/memory/user/memory.limit_in_bytes";
-	files[2].text = "1073741824\n";
-	assert_default(1024 * MIB);
+	assert_int_equal(trim_limit_default(), 1024 * MIB);
 }
 
 int main(void)
@@ -309,9 +246,7 @@ int main(void)
 		scratch_test(what_cannot_be_dropped_is_not_tried_for_ever),
 		scratch_test(upper_tables_are_freed_when_they_have_grown),
 		scratch_test(all_maps_are_trimmed),
-		cmocka_unit_test(default_is_a_part_of_the_machines_memory),
-		cmocka_unit_test(default_is_a_part_of_what_the_cgroups_allow),
-		cmocka_unit_test(default_knows_the_first_version_of_cgroups),
+		cmocka_unit_test(default_is_a_part_of_what_there_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
