@@ -9,6 +9,8 @@
 /* Counters of the whole daemon, shown in .mmapfs/stats. Relaxed: nothing is ordered by them. */
 #define STATS(X)                                                                                   \
 	X(lookups, "lookup requests")                                                              \
+	X(getattrs, "getattr requests")                                                            \
+	X(listings, "requests to list a folder")                                                   \
 	X(opens, "open requests")                                                                  \
 	X(reads, "read requests")                                                                  \
 	X(read_bytes, "bytes handed to the kernel")                                                \

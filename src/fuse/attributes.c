@@ -188,6 +188,11 @@ static void reply_attributes(fuse_req_t request, fuse_ino_t inode)
 
 void on_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
+	const struct tree *tree = request_fs(request)->tree;
+
+	stats_add(getattrs, 1);
+	if (!is_control(inode) && tree_kind(tree, inode) != TREE_DIRECTORY)
+		lister_asked(request, tree_parent(tree, inode));
 	reply_attributes(request, inode);
 }
 

@@ -89,6 +89,15 @@ struct waiting_open {
 	struct fuse_file_info info;
 };
 
+/* A thread of a client that lists folders; lister.c. */
+struct lister {
+	_Atomic uint32_t thread;
+	_Atomic uint32_t directory; /* that it has listed last */
+	_Atomic int32_t balance;    /* above 0: attributes would have paid so far */
+};
+
+#define LISTERS 64
+
 struct fs {
 	const struct tree *tree;
 	struct fuse_session *session;
@@ -106,7 +115,8 @@ struct fs {
 	uid_t owner;
 	gid_t group;
 	struct timespec mounted;
-	bool xattr; /* decided when the kernel's features are known */
+	struct lister listers[LISTERS]; /* by thread */
+	bool xattr;                     /* decided when the kernel's features are known */
 };
 
 static inline struct fs *request_fs(fuse_req_t request)
@@ -153,6 +163,14 @@ void on_readdirplus(fuse_req_t request, fuse_ino_t inode, size_t size, off_t off
 		    struct fuse_file_info *info);
 void on_fsyncdir(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info);
 int flush_images(const struct tree *tree); /* all of them; the first error */
+
+/* lister.c */
+/* Whether the thread that requests asks about most entries that it is told. */
+bool lister_asks(fuse_req_t request);
+/* It has been told count entries of directory without their attributes. */
+void lister_told(fuse_req_t request, uint32_t directory, unsigned count);
+/* It has asked about an entry of directory that is no folder. */
+void lister_asked(fuse_req_t request, uint32_t directory);
 
 /* control.c */
 bool is_control(fuse_ino_t inode);

@@ -74,6 +74,12 @@ static void on_init(void *userdata, struct fuse_conn_info *connection)
 	want_feature(connection, FUSE_CAP_ASYNC_DIO, false);
 	want_feature(connection, FUSE_CAP_PARALLEL_DIROPS, true);
 	want_feature(connection, FUSE_CAP_EXPORT_SUPPORT, true);
+	/* Always asked for attributes, we decide who gets them: lister.c. The kernel's own decision
+	 * gives them to everybody at the start of a folder, and to `find -size`, which reads a
+	 * folder to its end and then asks, nowhere else.
+	 */
+	want_feature(connection, FUSE_CAP_READDIRPLUS, true);
+	want_feature(connection, FUSE_CAP_READDIRPLUS_AUTO, false);
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
 	want_feature(connection, FUSE_CAP_DIRECT_IO_ALLOW_MMAP, true);
 #endif
