@@ -29,15 +29,21 @@ struct extent {
  */
 struct slice {
 	const struct extent *extents;
+	struct image **images; /* each once, then NULL; or NULL, as long as extents are few */
 	uint32_t extent_count; /* at least 1 */
-	uint32_t mode;         /* permission bits */
 	uid_t uid;
 	gid_t gid;
-	bool writable;
-	bool tail;   /* the last extent is EXTENT_TAIL */
-	bool resize; /* a tail slice that may move its image's end */
-	bool alias;  /* shares a byte with another slice, or with itself, and one is writable */
+	uint16_t mode; /* permission bits */
+	bool writable : 1;
+	bool tail : 1;   /* the last extent is EXTENT_TAIL */
+	bool resize : 1; /* a tail slice that may move its image's end */
+	bool alias;      /* shares a byte with another slice, or with itself, and one is writable */
 };
+
+/* Fill in the images of a slice of many extents, so that no request looks for them. They are the
+ * caller's to free. 0 or -ENOMEM.
+ */
+int slice_note_images(struct slice *slice);
 
 /* Current size in bytes: constant, but for tail slices. */
 int slice_size(const struct slice *slice, uint64_t *ret);

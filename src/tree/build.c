@@ -449,8 +449,12 @@ static int build(struct building *b)
 		return result;
 	open_images(b);
 	sort_images(b->tree);
-	for (size_t i = 0; i < b->tree->item_count; i++)
+	for (size_t i = 0; i < b->tree->item_count && result == 0; i++) {
 		resolve_item(b, i);
+		result = slice_note_images(&b->tree->slices[i]);
+	}
+	if (result < 0)
+		return result;
 	b->tree->paths = steal_pointer(&b->builder->paths.data);
 	/* What comes now takes memory of its own, of as many slices. */
 	free(steal_pointer(&b->builder->extents.data));
