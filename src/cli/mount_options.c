@@ -90,7 +90,9 @@ static bool is_sector_size(uint64_t size)
 	return size == 512 || size == 1024 || size == 2048 || size == 4096;
 }
 
-static int set_mount_option(struct options *options, enum mount_option_key key, const char *value)
+/* option is the whole of it, "name=value". */
+static int set_mount_option(struct options *options, enum mount_option_key key, const char *option,
+			    const char *value)
 {
 	static const char *const caches[] = { "auto", "none", "always" };
 	static const char *const switches[] = { "off", "on" };
@@ -157,6 +159,12 @@ static int set_mount_option(struct options *options, enum mount_option_key key, 
 	case MOUNT_OPTION_LENIENT:
 		options->lenient = true;
 		break;
+	case MOUNT_OPTION_ADVICE:
+	case MOUNT_OPTION_HUGEPAGES:
+	case MOUNT_OPTION_POPULATE:
+	case MOUNT_OPTION_LOCK_MEMORY:
+	case MOUNT_OPTION_DROP_BEHIND:
+		return policy_parse(option, &options->policy);
 	case MOUNT_OPTION_END:
 		break;
 	}
@@ -175,6 +183,8 @@ static const char *good_values(const struct mount_option_entry *entry)
 		return "N, up to 16";
 	case MOUNT_OPTION_SECTOR_SIZE:
 		return "512|1024|2048|4096";
+	case MOUNT_OPTION_ADVICE:
+		return "normal|sequential|random|willneed";
 	default:
 		return entry->argument;
 	}
@@ -198,7 +208,7 @@ static int read_mount_option(struct options *options, char *option, struct error
 				  value ? "takes no value" : "needs a value");
 			return -EINVAL;
 		}
-		result = set_mount_option(options, entry->key, value);
+		result = set_mount_option(options, entry->key, option, value);
 		if (result == -EINVAL)
 			error_add(error, NULL, "option '%s': bad value '%s', wants %s", entry->name,
 				  value, good_values(entry));

@@ -3,6 +3,7 @@
 #define CLI_OPTIONS_H
 
 #include "mmapfs/error.h"
+#include "mmapfs/policy.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -62,6 +63,7 @@ struct options {
 	bool gaps;
 	bool whole;
 	bool lenient;
+	struct memory_policy policy;
 
 	char *fuse_options; /* comma list of what is not ours; owned, "" for none */
 	size_t fuse_options_length;

@@ -26,6 +26,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define ZEROS_SIZE (1UL << 20)
@@ -107,13 +108,36 @@ static int read_walk_next(struct read_walk *read, struct piece *ret)
 	return 1;
 }
 
-/* pread until done; -ESTALE when the image has become too short. */
+static void (*will_wait)(void);
+
+void slice_on_wait(void (*callback)(void))
+{
+	will_wait = callback;
+}
+
+/* What is in memory without a wait, else with one; callers who serve others are told before. */
+static ssize_t read_some(const struct image *image, uint64_t offset, char *buf, size_t size)
+{
+	struct iovec range = { buf, size };
+	ssize_t got = -1;
+
+	errno = EAGAIN;
+	if (will_wait && !image->remote)
+		got = preadv2(image->fd, &range, 1, offset, RWF_NOWAIT);
+	if (got >= 0 || (errno != EAGAIN && errno != EOPNOTSUPP))
+		return got;
+	if (will_wait && errno == EAGAIN)
+		will_wait();
+	return pread(image->fd, buf, size, offset);
+}
+
+/* Until done; -ESTALE when the image has become too short. */
 static int read_fully(const struct image *image, uint64_t offset, char *buf, size_t size)
 {
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t got = pread(image->fd, buf + done, size - done, offset + done);
+		ssize_t got = read_some(image, offset + done, buf + done, size - done);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -188,7 +212,7 @@ static uint64_t mapped_length(const struct piece *piece)
 	const uint64_t mask = (1ULL << page_shift()) - 1;
 	uint64_t last_page = (piece->offset + piece->length - 1) & ~mask;
 
-	if (piece->image->read_by_call || last_page < piece->offset)
+	if (piece->image->read_by_call || last_page <= piece->offset)
 		return 0;
 	return last_page + 1 - piece->offset;
 }

@@ -120,7 +120,7 @@ static int flush_range(struct image *image, uint64_t offset, uint64_t length)
 	struct timespec end;
 	int result;
 
-	if (!image || !image->writable)
+	if (!image || !image->writable || image->memory)
 		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	if (atomic_load(&image->resized)) {

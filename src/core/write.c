@@ -147,7 +147,8 @@ static int image_write(struct image *image, uint64_t offset, bool may_grow, cons
 	int result = -EAGAIN;
 
 	*ret_size = 0;
-	if (size >= WRITE_BULK || !map_is_hot(&image->map, offset, size)) {
+	if (!image->write_mapped &&
+	    (size >= WRITE_BULK || !map_is_hot(&image->map, offset, size))) {
 		if (may_grow)
 			return write_by_call(image, offset, buf, size, ret_size);
 		result = write_by_leased_call(image, offset, buf, size, ret_size);
@@ -176,15 +177,18 @@ int piece_write(const struct piece *piece, bool may_grow, struct known_size *kno
 		if (piece->offset >= image->map.length)
 			return -EFBIG;
 		length = min_u64(piece->length, image->map.length - piece->offset);
-		/* Nothing beyond the end is mapped yet: only pwrite can grow the file. */
-		if (length > held) {
-			atomic_store(&image->resized, true);
-			known->image = NULL;
-			return write_by_call(image, piece->offset, buf, length, ret_size);
-		}
 	}
 	if (length == 0)
 		return -EIO;
+	result = image_reserve(image, piece->offset, length);
+	if (result < 0)
+		return result;
+	/* Nothing beyond the end is mapped yet: only pwrite can grow the file. */
+	if (length > held) {
+		atomic_store(&image->resized, true);
+		known->image = NULL;
+		return write_by_call(image, piece->offset, buf, length, ret_size);
+	}
 	return image_write(image, piece->offset, may_grow, buf, length, ret_size);
 }
 
@@ -246,6 +250,9 @@ int slice_append(const struct slice *slice, const void *buf, size_t size, size_t
 		return -EIO;
 	if (held > image->map.length || size > image->map.length - held)
 		return -EFBIG;
+	result = image_reserve(image, held, size);
+	if (result < 0)
+		return result;
 	atomic_store(&image->resized, true);
 	stats_add(write_calls, 1);
 	/* The slice ends where its image ends. */

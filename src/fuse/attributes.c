@@ -299,7 +299,7 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 	/* After the answer: until then the kernel holds back what the file has dirty, and dropping
 	 * pages may wait for that.
 	 */
-	if ((set & FUSE_SET_ATTR_SIZE) && tree_slice(fs->tree, inode)->alias)
+	if ((set & FUSE_SET_ATTR_SIZE) && slice_uncached(tree_slice(fs->tree, inode)))
 		stray_drop(fs, inode);
 }
 

@@ -210,5 +210,6 @@ int flush_images(const struct tree *tree)
 void on_fsyncdir(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info)
 {
 	stats_add(fsyncs, 1);
+	worker_will_wait();
 	reply_status(request, flush_images(request_fs(request)->tree));
 }

@@ -375,6 +375,8 @@ struct tree_image tree_image_at(const struct tree *tree, size_t index)
 		.path = tree->images[index].path,
 		.access = image_writable(image) ? IMAGE_ACCESS_RW : IMAGE_ACCESS_RO,
 		.image = image,
+		.memory_size = tree->images[index].memory_size,
+		.policy = tree->images[index].policy,
 	};
 }
 
