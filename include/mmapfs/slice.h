@@ -56,6 +56,7 @@ int slice_size(const struct slice *slice, uint64_t *ret);
 #define SLICE_RANGES_MAX 64
 struct slice_ranges {
 	struct iovec ranges[SLICE_RANGES_MAX];
+	struct image *images[SLICE_RANGES_MAX]; /* whose mapping a range lies in; NULL: nobody's */
 	int count;
 	size_t size; /* bytes, all together */
 	char ends[64 << 10];
@@ -71,6 +72,9 @@ struct slice_ranges {
  */
 int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
 		   struct slice_ranges *ret);
+
+/* To be called when the kernel has taken the ranges, or has failed to. */
+void slice_ranges_taken(const struct slice_ranges *ranges);
 
 /* What slice->effects ask for, around requests; nothing else depends on them, and they never fail.
  *

@@ -230,6 +230,7 @@ static int serve(const struct source *source, const struct options *options,
 	struct session_options session_options = {
 		.cache = (enum cache_mode)options->cache,
 		.xattr = options->xattr,
+		.memory = options->has_memory ? options->memory : SESSION_MEMORY_DEFAULT,
 		.debug = options->debug,
 		.read_only = options->read_only,
 		.uid = options->uid,

@@ -51,12 +51,14 @@ struct options {
 	bool has_mode;
 	bool has_uid; /* given, not the caller's own */
 	bool has_gid;
+	bool has_memory;
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
 	enum cache_option cache;
 	char *layout;         /* owned; NULL: whichever recognises the image */
 	char *mtdparts;       /* owned, or NULL */
+	uint64_t memory;      /* bytes; 0: no limit */
 	uint64_t chunk;       /* bytes, or 0 */
 	uint64_t sector_size; /* bytes, or 0 */
 	unsigned depth;

@@ -24,6 +24,13 @@
 
 #define WRITE_BULK (64UL << 10)
 
+/* After the write. What a pwrite makes hot is not mapped yet, and likely will be. */
+static void make_hot(struct image *image, uint64_t offset, uint64_t size)
+{
+	map_set_hot(&image->map, offset, size);
+	map_touch(&image->map, offset, size);
+}
+
 /* Into the image, wherever that ends: *ret_size is what was written when it returns an error, too.
  */
 static int write_by_call(struct image *image, uint64_t offset, const char *buf, size_t size,
@@ -41,7 +48,7 @@ static int write_by_call(struct image *image, uint64_t offset, const char *buf, 
 			return -errno;
 		*ret_size += written;
 	}
-	map_set_hot(&image->map, offset, size);
+	make_hot(image, offset, size);
 	return 0;
 }
 
@@ -137,7 +144,7 @@ static int write_by_copy(struct image *image, uint64_t offset, bool may_grow, co
 		}
 	}
 	stats_add(write_copies, 1);
-	map_set_hot(&image->map, offset, *ret_size);
+	make_hot(image, offset, *ret_size);
 	return 0;
 }
 

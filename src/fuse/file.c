@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "overflow.h"
 #include "stats.h"
+#include "trim.h"
 
 #include <fcntl.h>
 
@@ -322,7 +323,9 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	if (result == -EFAULT)
 		stats_add_error(-EIO);
 	count_reply(result);
+	slice_ranges_taken(&ranges);
 	slice_passed(slice, offset, ranges.size);
+	trim_run();
 }
 
 /* Flush a range and take the errors that this handle has not seen. */
@@ -402,6 +405,7 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 		count_reply(fuse_reply_write(request, written));
 	if (slice)
 		slice_passed(slice, offset, written);
+	trim_run();
 }
 
 void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info)

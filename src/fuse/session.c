@@ -12,6 +12,7 @@
 #include "signals.h"
 #include "stats.h"
 #include "status.h"
+#include "trim.h"
 #include "workers.h"
 
 #include <fcntl.h>
@@ -386,12 +387,23 @@ static void log_losses(const struct session *session)
 	log_message(LOG_CRIT, "'%s': not everything reached the disk", session->mountpoint);
 }
 
+static void start_trimmer(uint64_t limit)
+{
+	int result = 0;
+
+	if (limit > 0)
+		result = trim_start(limit == SESSION_MEMORY_DEFAULT ? trim_limit_default() : limit);
+	if (result < 0)
+		log_message(LOG_WARNING, "memory is not limited: %s", strerror(-result));
+}
+
 int session_run(struct session *session)
 {
 	int result = serve_init(session->fuse);
 	int flushed;
 
 	if (result == 0) {
+		start_trimmer(session->options->memory);
 		/* Not before: INIT sets the kernel's own value. */
 		raise_readahead(session->device);
 		session->options->ready(session->options->ready_context);
@@ -399,6 +411,7 @@ int session_run(struct session *session)
 	}
 	if (result < 0)
 		log_message(LOG_ERR, "session ended: %s", strerror(-result));
+	trim_stop();
 	unmount(session);
 	flushed = flush_images(session->fs.tree);
 	if (flushed == 0 && image_error_count() > 0)
