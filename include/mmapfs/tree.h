@@ -32,6 +32,10 @@ struct tree_defaults {
 	bool read_only; /* every image and slice, whatever they ask for */
 	bool no_lock;
 	bool lenient; /* slices may lie outside of their image, and fail there with EIO */
+	/* For a kernel that writes later, and so believes its own idea of a file: no slices that share
+	 * a byte, none with resize; and tail slices keep the size that they have now.
+	 */
+	bool writeback;
 };
 
 /* What a table may say of a slice; of a directory or symbolic link all but access and resize. */

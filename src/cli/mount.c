@@ -210,6 +210,7 @@ static int serve(const struct source *source, const struct options *options,
 	struct readiness readiness = { status_fd, NULL };
 	struct session_options session_options = {
 		.cache = (enum cache_mode)options->cache,
+		.writeback = options->writeback,
 		.xattr = options->xattr,
 		.debug = options->debug,
 		.read_only = options->read_only,

@@ -124,6 +124,9 @@ static int set_mount_option(struct options *options, enum mount_option_key key, 
 		result = option_word(value, caches, COUNT(caches));
 		options->cache = result < 0 ? CACHE_OPTION_AUTO : (enum cache_option)result;
 		break;
+	case MOUNT_OPTION_WRITEBACK:
+		options->writeback = true;
+		break;
 	case MOUNT_OPTION_XATTR:
 		options->xattr = true;
 		break;

@@ -7,7 +7,7 @@
  *
  *     alias                              direct, always
  *     while a direct writer is open      direct
- *     while no cached handle is open:
+ *     while no cached handle is open, and without writeback:
  *       write-only                       direct: one copy less, and writes as large as the caller's
  *       append to a slice with resize    direct: the kernel's idea of the end may be old
  *     else                               cached
@@ -89,12 +89,13 @@ static int choose_caching_locked(fuse_req_t request, const struct slice *slice, 
 	struct fs *fs = request_fs(request);
 	struct node_state *state = &fs->states[handle->node];
 	int access = info->flags & O_ACCMODE;
-	bool append = slice->resize && (info->flags & O_APPEND);
+	bool past = access == O_WRONLY || (slice->resize && (info->flags & O_APPEND));
 	struct waiting_open *waiting;
 	int result;
 
+	handle->losses = state->losses;
 	if (slice->alias || state->direct > 0 ||
-	    ((access == O_WRONLY || append) && state->cached == 0 && !state->dropping)) {
+	    (past && !fs->writeback && state->cached == 0 && !state->dropping)) {
 		count_direct_locked(state, handle, access);
 		return 0;
 	}
@@ -337,7 +338,9 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 {
 	struct fs *fs = request_fs(request);
 	const struct slice *slice = slice_of(request, inode);
-	struct handle *handle = handle_of(request, info);
+	/* The kernel's own writes come through any handle, which is not in use for that. */
+	struct handle *handle = info->writepage ? handle_get(&fs->handles, info->fh)
+						: handle_of(request, info);
 	size_t written = 0;
 	bool append;
 	int result = -EBADF;
@@ -353,7 +356,9 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	stats_add(writes, 1);
 	stats_add(write_bytes, written);
 	if (written > 0) {
-		attributes_touch(fs, inode);
+		/* With writeback the kernel says the times itself. */
+		if (!info->writepage || !fs->writeback)
+			attributes_touch(fs, inode);
 		if (handle->direct && !info->writepage)
 			stray_drop(fs, inode);
 	}
@@ -365,23 +370,42 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 		reply_status(request, result);
 	else
 		count_reply(fuse_reply_write(request, written));
+	if (result < 0 && slice && info->writepage)
+		writeback_failed(fs, inode, offset + size, result);
 }
 
 void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info)
 {
 	const struct slice *slice = slice_of(request, inode);
 	struct handle *handle = handle_of(request, info);
+	struct fs *fs = request_fs(request);
 	int result = 0;
 
 	stats_add(fsyncs, 1);
-	if (slice)
-		result = flush_for(request_fs(request), slice, handle, 0, UINT64_MAX);
+	if (slice) {
+		writeback_told(fs, inode, handle);
+		result = flush_for(fs, slice, handle, 0, UINT64_MAX);
+	}
 	/* What was written is gone where the image is too short for it now. With O_SYNC and O_DSYNC
 	 * this comes after each write, which says no range, and must fail for its own bytes only.
 	 */
 	if (result == 0 && slice && slice->writable && !handle->sync)
 		result = slice_check_held(slice, 0, UINT64_MAX);
 	reply_status(request, result);
+}
+
+/* There may be data anywhere. */
+static int seek_anywhere(const struct slice *slice, uint64_t offset, int whence, uint64_t *ret)
+{
+	uint64_t size;
+	int result = slice_size(slice, &size);
+
+	if (result < 0)
+		return result;
+	if (offset >= size)
+		return -ENXIO;
+	*ret = whence == SEEK_DATA ? offset : size;
+	return 0;
 }
 
 void on_lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence,
@@ -392,7 +416,10 @@ void on_lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence,
 	int result;
 
 	handle_of(request, info);
-	result = slice ? slice_seek(slice, offset, whence, &found) : -EINVAL;
+	if (slice && writeback_may_be_dirty(request_fs(request), inode))
+		result = seek_anywhere(slice, offset, whence, &found);
+	else
+		result = slice ? slice_seek(slice, offset, whence, &found) : -EINVAL;
 
 	if (result < 0)
 		reply_status(request, result);

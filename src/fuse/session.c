@@ -203,6 +203,7 @@ int session_mount(struct session *session, const char *mountpoint, const struct 
 	int result;
 
 	session->mountpoint = strdup(mountpoint);
+	session->fs.mountpoint = session->mountpoint;
 	result = session->mountpoint ? init_fs(session, tree) : -ENOMEM;
 	if (result < 0)
 		return result;
@@ -219,7 +220,7 @@ int session_mount(struct session *session, const char *mountpoint, const struct 
 	fuse_message.keeping = false;
 	session->mounted = true;
 	if (mount_find(mountpoint, &mount) == 0) {
-		session->device = mount.device;
+		session->device = session->fs.device = mount.device;
 		session->status_listener = status_listen(mount.device);
 	}
 	return 0;
@@ -264,9 +265,10 @@ static void raise_readahead(dev_t device)
 /* fsync every slice that somebody may have mapped to write: it waits for the kernel's writeback,
  * which syncfs(2) on a FUSE mount only starts. Runs in a child, on its copy of the states.
  */
-static void sync_writers(void *context, int mount_fd)
+static bool sync_writers(void *context, int mount_fd)
 {
 	const struct fs *fs = context;
+	bool all = true;
 
 	for (uint32_t node = TREE_ROOT; node <= tree_node_count(fs->tree); node++) {
 		struct tree_item item;
@@ -276,11 +278,15 @@ static void sync_writers(void *context, int mount_fd)
 		    !tree_item(fs->tree, node, &item))
 			continue;
 		fd = openat(mount_fd, item.name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 && errno == EACCES)
+			fd = openat(mount_fd, item.name, O_WRONLY | O_CLOEXEC);
+		all &= fd >= 0;
 		if (fd < 0)
 			continue;
-		fsync(fd);
+		fsync(fd); /* what fails is counted where it comes in */
 		close(fd);
 	}
+	return all;
 }
 
 /* A thread that waits in the kernel for a page cannot be left behind: it would keep the connection
@@ -315,6 +321,8 @@ static int run_loop(struct session *session)
 		/* What is left of them returns, now that the connection is dead. */
 		drops_stop(&session->fs);
 		stopper_finish(&stopper);
+		if (session->fs.writeback && stopper.unsynced)
+			atomic_store(&session->fs.lost, true);
 	}
 	fuse_loop_cfg_destroy(config);
 	/* Positive: a signal number. ECONNABORTED: the unmount came while a request was on its
@@ -387,7 +395,7 @@ int session_run(struct session *session)
 		log_message(LOG_ERR, "session ended: %s", strerror(-result));
 	unmount(session);
 	flushed = flush_images(session->fs.tree);
-	if (flushed == 0 && image_error_count() > 0)
+	if (flushed == 0 && (image_error_count() > 0 || atomic_load(&session->fs.lost)))
 		flushed = -EIO;
 	if (flushed < 0)
 		log_losses(session);

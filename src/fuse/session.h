@@ -19,8 +19,9 @@ enum cache_mode {
 
 struct session_options {
 	enum cache_mode cache;
-	bool xattr; /* answer getxattr even where it costs a request a write */
-	bool debug; /* trace every request to standard error */
+	bool writeback; /* the kernel writes later; the tree was built for it (tree_defaults) */
+	bool xattr;     /* answer getxattr even where it costs a request a write */
+	bool debug;     /* trace every request to standard error */
 	bool read_only;
 	uid_t uid; /* of directories, as are the following */
 	gid_t gid;
