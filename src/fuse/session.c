@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sysmacros.h>
 #include <syslog.h>
 
@@ -243,23 +244,38 @@ static int serve_init(struct fuse_session *fuse)
 	return result > 0 ? 0 : result < 0 ? result : -ENOTCONN;
 }
 
-/* The kernel reads ahead 128 KiB on FUSE mounts; as large as a request can be makes a first
- * sequential read about twice as fast. Only root may say so, others stay as they are.
- */
-#define READAHEAD_KIB 1024
-
-static void raise_readahead(dev_t device)
+static void set_kernel_limit(dev_t device, const char *name, int value)
 {
 	char path[64];
 	FILE *setting;
 
-	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(device),
-		 minor(device));
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/%s", major(device), minor(device), name);
 	setting = device ? fopen(path, "we") : NULL;
 	if (!setting)
 		return;
-	fprintf(setting, "%d", READAHEAD_KIB);
+	fprintf(setting, "%d", value);
 	fclose(setting);
+}
+
+/* Only root may raise these, and for others they stay as they are.
+ *
+ * The kernel reads ahead 128 KiB on FUSE mounts; as large as a request can be makes a first
+ * sequential read about twice as fast.
+ *
+ * It holds back 1 % of what all mounts together may have dirty. Its strict limit stays: it keeps
+ * those who write into the images, as we do, from being held up for pages that wait for us. For the
+ * same reason the workers, which this thread is going to start, are not to wait for the writing of
+ * pages when they need memory.
+ */
+#define READAHEAD_KIB 1024
+
+static void raise_limits(const struct session *session)
+{
+	set_kernel_limit(session->device, "read_ahead_kb", READAHEAD_KIB);
+	if (!session->fs.writeback)
+		return;
+	set_kernel_limit(session->device, "max_ratio", 100);
+	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 }
 
 /* fsync every slice that somebody may have mapped to write: it waits for the kernel's writeback,
@@ -387,7 +403,7 @@ int session_run(struct session *session)
 
 	if (result == 0) {
 		/* Not before: INIT sets the kernel's own value. */
-		raise_readahead(session->device);
+		raise_limits(session);
 		session->options->ready(session->options->ready_context);
 		result = run_loop(session);
 	}

@@ -63,7 +63,8 @@ static int truncate_to_size(const struct correction *correction)
 	const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
 			     SYNC_FILE_RANGE_WAIT_AFTER;
 	struct stat status;
-	int root = open(correction->mountpoint, O_PATH | O_DIRECTORY);
+	int root = open(correction->mountpoint, O_RDONLY | O_DIRECTORY);
+	int result;
 	int fd;
 
 	if (root < 0 || fstat(root, &status) < 0 || status.st_dev != correction->fs->device)
@@ -72,7 +73,10 @@ static int truncate_to_size(const struct correction *correction)
 	if (fd < 0)
 		return -1;
 	(void)sync_file_range(fd, correction->size & ~4095ULL, 0, all); /* is to fail */
-	return ftruncate(fd, correction->size);
+	result = ftruncate(fd, correction->size);
+	/* The kernel keeps the failure for this call, too; umount makes it, and is not to hear of it. */
+	(void)syncfs(root);
+	return result;
 }
 
 static void *correct_size(void *context)
