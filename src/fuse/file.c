@@ -343,6 +343,7 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 						: handle_of(request, info);
 	size_t written = 0;
 	bool append;
+	bool lost;
 	int result = -EBADF;
 
 	/* The flag as it is now, which may not be how the file was opened. */
@@ -366,12 +367,15 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	if (result == 0 && handle->direct && handle->sync)
 		result = append ? flush_for(fs, slice, handle, 0, UINT64_MAX)
 				: sync_written(fs, slice, handle, offset, written);
+	lost = result < 0 && slice && info->writepage;
+	if (lost)
+		writeback_failed(fs, inode, offset + size, result);
 	if (result < 0)
 		reply_status(request, result);
 	else
 		count_reply(fuse_reply_write(request, written));
-	if (result < 0 && slice && info->writepage)
-		writeback_failed(fs, inode, offset + size, result);
+	if (lost)
+		writeback_refused(fs, inode, offset + size);
 }
 
 void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info)

@@ -79,10 +79,8 @@ static int truncate_to_size(const struct correction *correction)
 	return result;
 }
 
-static void *correct_size(void *context)
+static void run_child(const struct correction *correction)
 {
-	struct correction *correction = context;
-	struct fs *fs = correction->fs;
 	int status = -1;
 	pid_t child = fork();
 
@@ -97,11 +95,33 @@ static void *correct_size(void *context)
 		log_message(LOG_WARNING,
 			    "slice '%s': was written past its end, and shows a wrong size",
 			    correction->name);
+}
+
+/* False: once more, since the file may have got longer again behind the child's back. */
+static bool finish_correction(struct fs *fs, uint32_t node)
+{
+	struct node_state *state = &fs->states[node];
+	bool done;
+
 	pthread_mutex_lock(&fs->states_lock);
-	fs->states[correction->node].correcting = false;
-	fs->drops--;
-	pthread_cond_broadcast(&fs->drops_done);
+	done = !state->correct_again || fs->stopping;
+	state->correct_again = false;
+	if (done) {
+		state->correcting = false;
+		fs->drops--;
+		pthread_cond_broadcast(&fs->drops_done);
+	}
 	pthread_mutex_unlock(&fs->states_lock);
+	return done;
+}
+
+static void *correct_size(void *context)
+{
+	struct correction *correction = context;
+
+	do
+		run_child(correction);
+	while (!finish_correction(correction->fs, correction->node));
 	free(correction->mountpoint);
 	free(correction);
 	return NULL;
@@ -131,14 +151,16 @@ static int make_correction(struct fs *fs, uint32_t node, uint64_t size, struct c
 
 static void start_correction(struct fs *fs, uint32_t node, uint64_t size)
 {
+	struct node_state *state = &fs->states[node];
 	struct correction *correction;
 	pthread_t thread;
 	bool start;
 
 	pthread_mutex_lock(&fs->states_lock);
-	start = !fs->stopping && !fs->states[node].correcting;
+	start = !fs->stopping && !state->correcting;
+	state->correct_again = state->correcting;
 	if (start) {
-		fs->states[node].correcting = true;
+		state->correcting = true;
 		fs->drops++;
 	}
 	pthread_mutex_unlock(&fs->states_lock);
@@ -152,11 +174,14 @@ static void start_correction(struct fs *fs, uint32_t node, uint64_t size)
 		free(correction->mountpoint);
 		free(correction);
 	}
-	pthread_mutex_lock(&fs->states_lock);
-	fs->states[node].correcting = false;
-	fs->drops--;
-	pthread_cond_broadcast(&fs->drops_done);
-	pthread_mutex_unlock(&fs->states_lock);
+	while (!finish_correction(fs, node))
+		;
+}
+
+static bool is_past_end(const struct fs *fs, uint32_t node, uint64_t end, uint64_t *ret_size)
+{
+	return fs->writeback && slice_size(tree_slice(fs->tree, node), ret_size) == 0 &&
+	       end > *ret_size;
 }
 
 void writeback_failed(struct fs *fs, uint32_t node, uint64_t end, int error)
@@ -172,16 +197,20 @@ void writeback_failed(struct fs *fs, uint32_t node, uint64_t end, int error)
 	/* The kernel takes its page for clean, and good. The next open shall not. */
 	state->generation = 0;
 	pthread_mutex_unlock(&fs->states_lock);
-	if (!fs->writeback)
+	if (!fs->writeback || is_past_end(fs, node, end, &size))
 		return;
-	if (slice_size(tree_slice(fs->tree, node), &size) == 0 && end > size) {
-		start_correction(fs, node, size);
-		return;
-	}
 	atomic_store(&fs->lost, true);
 	if (tree_item(fs->tree, node, &item))
 		log_message(LOG_ERR, "slice '%s': a write that the kernel had held back failed: %s",
 			    item.name, strerror(-error));
+}
+
+void writeback_refused(struct fs *fs, uint32_t node, uint64_t end)
+{
+	uint64_t size;
+
+	if (is_past_end(fs, node, end, &size))
+		start_correction(fs, node, size);
 }
 
 void writeback_told(struct fs *fs, uint32_t node, struct handle *handle)
