@@ -315,24 +315,6 @@ static int sync_written(struct fs *fs, const struct slice *slice, struct handle 
 		       ?: slice_check_held(slice, offset, length);
 }
 
-/* All of a WRITE that comes from the page cache, or an error: the kernel does not look at how much
- * was taken, and the rest of its dirty pages would be lost without a word.
- */
-static int write_pages(const struct slice *slice, uint64_t offset, const char *buf, size_t size,
-		       size_t *ret_size)
-{
-	int result = 0;
-
-	while (result == 0 && *ret_size < size) {
-		size_t written = 0;
-
-		result = slice_write(slice, offset + *ret_size, buf + *ret_size, size - *ret_size,
-				     &written);
-		*ret_size += written;
-	}
-	return result;
-}
-
 void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size, off_t offset,
 	      struct fuse_file_info *info)
 {
@@ -351,7 +333,7 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	if (append)
 		result = slice_append(slice, buf, size, &written);
 	else if (slice && info->writepage)
-		result = write_pages(slice, offset, buf, size, &written);
+		result = slice_write_pages(slice, offset, buf, size, &written);
 	else if (slice)
 		result = slice_write(slice, offset, buf, size, &written);
 	stats_add(writes, 1);
@@ -375,7 +357,7 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	else
 		count_reply(fuse_reply_write(request, written));
 	if (lost)
-		writeback_refused(fs, inode, offset + size);
+		writeback_correct(fs, inode, offset + size);
 }
 
 void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info)

@@ -40,8 +40,9 @@ struct node_state {
 	bool has_uid;
 	bool has_gid;
 	enum stray stray : 8;
-	bool correcting; /* a child is telling the kernel the size */
-	bool correct_again;
+	bool correcting;       /* a thread is telling the kernel what is true; writeback.c */
+	bool wrong_pages;      /* what it is to do: some are lost, */
+	bool wrong_size;       /* or the file is too long */
 	uint32_t losses;       /* writes of the kernel's own that failed, */
 	int loss;              /* and the error of the last */
 	uint64_t stray_number; /* of the note */
@@ -198,7 +199,7 @@ void stray_drop(struct fs *fs, uint32_t node);
 bool writeback_may_be_dirty(struct fs *fs, uint32_t node);
 /* Before the answer to a WRITE from the page cache, up to end, that fails with error, and after it. */
 void writeback_failed(struct fs *fs, uint32_t node, uint64_t end, int error);
-void writeback_refused(struct fs *fs, uint32_t node, uint64_t end);
+void writeback_correct(struct fs *fs, uint32_t node, uint64_t end);
 /* An fsync has come through: the kernel has told this handle of all losses up to now. */
 void writeback_told(struct fs *fs, uint32_t node, struct handle *handle);
 void on_flush(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);

@@ -14,13 +14,15 @@
  *     FSYNC     comes only when the kernel had nothing to report: handle->losses = state->losses
  *     FLUSH     fails if they differ
  *
- * A write past the end of a slice makes the file longer, as far as the kernel knows. When the pages
- * come what fits is taken, the rest is ENOSPC, and the kernel's size is put right in the one way
- * that there is: a truncation, whose answer it believes.
+ * The kernel goes on to show what was lost, and for a write past the end of a slice, which makes the
+ * file longer as far as it knows, also another size. Both are put right behind the answer: pages are
+ * dropped, which is no danger here, since those that are dirty are written first; and the size is
+ * told in the one answer that the kernel believes, that to a truncation.
  *
- *     WRITE past the end        a thread, a child
- *     child: sync_file_range    further pages past the end come, and are refused
- *     child: ftruncate(2)       the kernel: SETATTR; answered with the size that it has all along
+ *     WRITE fails                  a thread: notify_inval_inode
+ *     WRITE past the end fails     a thread, and a child
+ *     child: sync_file_range       further pages past the end come, and are refused
+ *     child: ftruncate(2)          SETATTR of the size that it has all along; the kernel drops pages
  *
  * It takes a child, since a daemon that waits in its own mount survives SIGKILL.
  */
@@ -48,22 +50,21 @@ bool writeback_may_be_dirty(struct fs *fs, uint32_t node)
 	return dirty;
 }
 
-/* One truncation of a file to the size that it has. */
+/* What the kernel is to be told of one file. */
 struct correction {
 	struct fs *fs;
 	uint32_t node;
 	const char *name; /* borrowed from the tree */
 	uint64_t size;
-	char *mountpoint; /* owned: where it is now */
 };
 
 /* In the child. Not of the mount that may lie on top of ours. */
-static int truncate_to_size(const struct correction *correction)
+static int truncate_to_size(const struct correction *correction, const char *mountpoint)
 {
 	const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
 			     SYNC_FILE_RANGE_WAIT_AFTER;
 	struct stat status;
-	int root = open(correction->mountpoint, O_RDONLY | O_DIRECTORY);
+	int root = open(mountpoint, O_RDONLY | O_DIRECTORY);
 	int result;
 	int fd;
 
@@ -79,138 +80,121 @@ static int truncate_to_size(const struct correction *correction)
 	return result;
 }
 
-static void run_child(const struct correction *correction)
+/* 0, or what went wrong. */
+static int run_child(const struct correction *correction)
 {
+	const struct fs *fs = correction->fs;
+	char *mountpoint;
 	int status = -1;
-	pid_t child = fork();
+	pid_t child;
 
+	if (!fs->device || !connection_alive(fs->session) ||
+	    mount_find_device(fs->device, fs->mountpoint, &mountpoint) < 0)
+		return -1;
+	child = fork();
 	if (child == 0) {
 		/* With the device open the connection would outlive the daemon. */
 		close_range(STDERR_FILENO + 1, ~0U, 0);
-		_exit(truncate_to_size(correction) < 0);
+		_exit(truncate_to_size(correction, mountpoint) < 0);
 	}
 	if (child > 0)
 		waitpid(child, &status, 0);
-	if (status != 0)
-		log_message(LOG_WARNING,
-			    "slice '%s': was written past its end, and shows a wrong size",
-			    correction->name);
+	free(mountpoint);
+	return status;
 }
 
-/* False: once more, since the file may have got longer again behind the child's back. */
-static bool finish_correction(struct fs *fs, uint32_t node)
+/* What is to be done: once, and again for what has failed meanwhile. False: nothing. */
+static bool next_correction(struct fs *fs, uint32_t node, bool *ret_size_too)
 {
 	struct node_state *state = &fs->states[node];
-	bool done;
+	bool found;
 
 	pthread_mutex_lock(&fs->states_lock);
-	done = !state->correct_again || fs->stopping;
-	state->correct_again = false;
-	if (done) {
+	found = (state->wrong_pages || state->wrong_size) && !fs->stopping;
+	*ret_size_too = state->wrong_size;
+	state->wrong_pages = state->wrong_size = false;
+	if (!found) {
 		state->correcting = false;
 		fs->drops--;
 		pthread_cond_broadcast(&fs->drops_done);
 	}
 	pthread_mutex_unlock(&fs->states_lock);
-	return done;
+	return found;
 }
 
-static void *correct_size(void *context)
+static void *correct(void *context)
 {
 	struct correction *correction = context;
+	struct fs *fs = correction->fs;
+	bool size_too;
 
-	do
-		run_child(correction);
-	while (!finish_correction(correction->fs, correction->node));
-	free(correction->mountpoint);
+	while (next_correction(fs, correction->node, &size_too)) {
+		if (size_too && run_child(correction) != 0)
+			log_message(LOG_WARNING,
+				    "slice '%s': was written past its end, and shows a wrong size",
+				    correction->name);
+		if (!size_too)
+			(void)fuse_lowlevel_notify_inval_inode(fs->session, correction->node, 0, 0);
+	}
 	free(correction);
 	return NULL;
 }
 
-/* *ret is the caller's, with what it owns. */
-static int make_correction(struct fs *fs, uint32_t node, uint64_t size, struct correction **ret)
+static struct correction correction_of(struct fs *fs, uint32_t node)
 {
-	struct correction *correction = malloc(sizeof(*correction));
+	struct correction correction = { fs, node, "", 0 };
 	struct tree_item item;
-	int result = correction ? 0 : -ENOMEM;
 
-	if (result == 0 &&
-	    (!fs->device || !connection_alive(fs->session) || !tree_item(fs->tree, node, &item)))
-		result = -ENOENT;
-	if (result == 0) {
-		*correction = (struct correction){ fs, node, item.name, size, NULL };
-		result = mount_find_device(fs->device, fs->mountpoint, &correction->mountpoint);
-	}
-	if (result < 0) {
-		free(correction);
-		return result;
-	}
-	*ret = correction;
-	return 0;
-}
-
-static void start_correction(struct fs *fs, uint32_t node, uint64_t size)
-{
-	struct node_state *state = &fs->states[node];
-	struct correction *correction;
-	pthread_t thread;
-	bool start;
-
-	pthread_mutex_lock(&fs->states_lock);
-	start = !fs->stopping && !state->correcting;
-	state->correct_again = state->correcting;
-	if (start) {
-		state->correcting = true;
-		fs->drops++;
-	}
-	pthread_mutex_unlock(&fs->states_lock);
-	if (!start)
-		return;
-	if (make_correction(fs, node, size, &correction) == 0) {
-		if (pthread_create(&thread, NULL, correct_size, correction) == 0) {
-			pthread_detach(thread);
-			return;
-		}
-		free(correction->mountpoint);
-		free(correction);
-	}
-	while (!finish_correction(fs, node))
-		;
-}
-
-static bool is_past_end(const struct fs *fs, uint32_t node, uint64_t end, uint64_t *ret_size)
-{
-	return fs->writeback && slice_size(tree_slice(fs->tree, node), ret_size) == 0 &&
-	       end > *ret_size;
+	if (tree_item(fs->tree, node, &item))
+		correction.name = item.name;
+	(void)slice_size(tree_slice(fs->tree, node), &correction.size); /* constant: no failure */
+	return correction;
 }
 
 void writeback_failed(struct fs *fs, uint32_t node, uint64_t end, int error)
 {
+	struct correction correction = correction_of(fs, node);
 	struct node_state *state = &fs->states[node];
-	struct tree_item item;
-	uint64_t size;
 
 	stats_add(lost_writes, 1);
 	pthread_mutex_lock(&fs->states_lock);
 	state->losses++;
 	state->loss = error;
-	/* The kernel takes its page for clean, and good. The next open shall not. */
+	/* Where nothing is corrected, the next open shall not take the lost page for good. */
 	state->generation = 0;
 	pthread_mutex_unlock(&fs->states_lock);
-	if (!fs->writeback || is_past_end(fs, node, end, &size))
+	/* What lies past the end had no place, and is the client's mistake. */
+	if (!fs->writeback || end > correction.size)
 		return;
 	atomic_store(&fs->lost, true);
-	if (tree_item(fs->tree, node, &item))
-		log_message(LOG_ERR, "slice '%s': a write that the kernel had held back failed: %s",
-			    item.name, strerror(-error));
+	log_message(LOG_ERR, "slice '%s': a write that the kernel had held back failed: %s",
+		    correction.name, strerror(-error));
 }
 
-void writeback_refused(struct fs *fs, uint32_t node, uint64_t end)
+void writeback_correct(struct fs *fs, uint32_t node, uint64_t end)
 {
-	uint64_t size;
+	struct correction *correction = malloc(sizeof(*correction));
+	struct node_state *state = &fs->states[node];
+	pthread_t thread;
+	bool start;
 
-	if (is_past_end(fs, node, end, &size))
-		start_correction(fs, node, size);
+	if (!fs->writeback || !correction) {
+		free(correction);
+		return;
+	}
+	*correction = correction_of(fs, node);
+	pthread_mutex_lock(&fs->states_lock);
+	state->wrong_size |= end > correction->size;
+	state->wrong_pages |= end <= correction->size;
+	start = !fs->stopping && !state->correcting;
+	if (start && pthread_create(&thread, NULL, correct, correction) == 0) {
+		pthread_detach(thread);
+		state->correcting = true;
+		fs->drops++;
+		correction = NULL; /* the thread's */
+	}
+	pthread_mutex_unlock(&fs->states_lock);
+	free(correction);
 }
 
 void writeback_told(struct fs *fs, uint32_t node, struct handle *handle)

@@ -35,7 +35,9 @@
 #
 # The environment may set MMAPFS, MMAPFS_TEST_TMP (where the folders are made, else
 # BATS_TEST_TMPDIR), MMAPFS_TEST_SEED, MMAPFS_TEST_HELPERS (folders with helpers that are compiled
-# already, separated by colons; else they are compiled once a run).
+# already, separated by colons; else they are compiled once a run), and MMAPFS_TEST_WRITEBACK=1: then
+# every mount that start_mmapfs makes has -o writeback where it can be had. What a test says must hold
+# even so, unless its tags have `writethrough`.
 
 # shellcheck shell=bash disable=SC2034 # the variables are for the tests
 
@@ -226,6 +228,9 @@ start_mmapfs() {
 	daemon_count=$((daemon_count + 1))
 	log=$temp/mmapfs.$daemon_count.log
 	last_start=("$@")
+	if [ -n "${MMAPFS_TEST_WRITEBACK:-}" ] && has_writeback "$@"; then
+		set -- -o writeback "$@"
+	fi
 	timeout --kill-after=1 --signal=KILL "$daemon_limit" \
 		env --default-signal=INT,QUIT "$MMAPFS" mount -f "$@" \
 		</dev/null >"$log.out" 2>"$log" 3>&- 4>&- &
@@ -233,6 +238,12 @@ start_mmapfs() {
 	daemon_pid[$mountpoint]=$pid
 	daemon_log[$mountpoint]=$log
 	wait_for_mount "$mountpoint"
+}
+
+# has_writeback ARGUMENT...: of a mount, the last is the mountpoint
+has_writeback() {
+	run "$MMAPFS" plan -o writeback "${@:1:$#-1}"
+	[[ $output != *'does not go with writeback'* ]]
 }
 
 remount() {

@@ -223,9 +223,8 @@ static void random_world(struct world *world)
 
 static bool ranges_meet(const struct extent *a, const struct extent *b)
 {
-	uint64_t last = PAGES * page_size(); /* where tails end, for the model */
-	uint64_t a_end = a->length == EXTENT_TAIL ? last : a->offset + a->length;
-	uint64_t b_end = b->length == EXTENT_TAIL ? last : b->offset + b->length;
+	uint64_t a_end = a->length == EXTENT_TAIL ? UINT64_MAX : a->offset + a->length;
+	uint64_t b_end = b->length == EXTENT_TAIL ? UINT64_MAX : b->offset + b->length;
 
 	if (!a->image || a->image != b->image || a->length == 0 || b->length == 0)
 		return false;
