@@ -114,6 +114,13 @@ void slice_on_wait(void (*callback)(void));
 int slice_write(const struct slice *slice, uint64_t offset, const void *buf, size_t size,
 		size_t *ret_size);
 
+/* As slice_write, for whole pages of a page cache, of which anybody may have written any part: an
+ * error keeps nothing else from being written, and the first one is returned. Zeros where the slice
+ * has zeros are no change, and taken. *ret_size is what was taken, also on failure.
+ */
+int slice_write_pages(const struct slice *slice, uint64_t offset, const void *buf, size_t size,
+		      size_t *ret_size);
+
 /* As slice_write at the end of a slice with resize, wherever that is when the bytes arrive: no
  * other append can come in between.
  */

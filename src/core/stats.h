@@ -30,7 +30,8 @@
 	X(errors_eperm, "requests answered with EPERM or EACCES")                                  \
 	X(errors_other, "requests answered with another error but ENOENT, ENOSYS, ENXIO")          \
 	X(reply_failures, "replies that the kernel did not take")                                  \
-	X(writeback_errors, "flushes that failed")
+	X(writeback_errors, "flushes that failed")                                                 \
+	X(lost_writes, "writes from the kernel's page cache that failed")
 
 struct stats {
 #define STATS_FIELD(name, help) atomic_uint_fast64_t name;
