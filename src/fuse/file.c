@@ -5,7 +5,7 @@
  * updated by writes that another sends past the cache. (Linux before 6.6 leaves such pages alone;
  * later ones drop them before the write, so that a concurrent read can still bring them back.)
  *
- *     alias                              direct, always
+ *     alias, or with drop-behind         direct, always
  *     while a direct writer is open      direct
  *     while no cached handle is open:
  *       write-only                       direct: one copy less, and writes as large as the caller's
@@ -19,7 +19,9 @@
 #include "fs.h"
 
 #include "cleanup.h"
+#include "overflow.h"
 #include "stats.h"
+#include "trim.h"
 
 #include <fcntl.h>
 
@@ -94,7 +96,7 @@ static int choose_caching_locked(fuse_req_t request, const struct slice *slice, 
 	struct waiting_open *waiting;
 	int result;
 
-	if (slice->alias || state->direct > 0 ||
+	if (slice_uncached(slice) || state->direct > 0 ||
 	    ((access == O_WRONLY || append) && state->cached == 0 && !state->dropping)) {
 		count_direct_locked(state, handle, access);
 		return 0;
@@ -163,6 +165,7 @@ static void open_slice(fuse_req_t request, uint32_t node, uint64_t index,
 	handle->resize = slice->resize;
 	handle->generation = slice_generation(slice);
 	handle->cursor = slice_error_sample(slice);
+	fetch_start(fs, node);
 	pthread_mutex_lock(&fs->states_lock);
 	result = choose_caching_locked(request, slice, index, handle, info);
 	pthread_mutex_unlock(&fs->states_lock);
@@ -216,10 +219,27 @@ static struct handle *handle_of(fuse_req_t request, const struct fuse_file_info 
 	return handle_use(&request_fs(request)->handles, info->fh);
 }
 
+/* Before the answer to a request: with it the handle may be somebody else's. */
+static void note_passed(const struct slice *slice, struct handle *handle, uint64_t end)
+{
+	if (slice->effects & POLICY_DROP_BEHIND)
+		atomic_store(&handle->passed, end);
+}
+
+/* What slice_passed() leaves at the end of a stream. */
+static void drop_rest(const struct slice *slice, uint64_t passed)
+{
+	uint64_t length = min_u64(passed, SLICE_BEHIND_MAX);
+
+	slice_drop(slice, passed - length, length);
+}
+
 void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
 	struct fs *fs = request_fs(request);
 	struct handle *handle = handle_of(request, info);
+	const struct slice *slice = slice_of(request, inode);
+	uint64_t passed = atomic_load(&handle->passed);
 
 	if (!is_control(inode)) {
 		pthread_mutex_lock(&fs->states_lock);
@@ -230,6 +250,11 @@ void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
 	}
 	handle_close(&fs->handles, info->fh);
 	reply_status(request, 0);
+	if (slice && (slice->effects & POLICY_DROP_BEHIND)) {
+		drop_rest(slice, passed);
+		/* What sendfile(2) and private mappings have left in the mount's page cache. */
+		stray_drop(fs, inode);
+	}
 }
 
 /* What is too much for struct slice_ranges: through a buffer. */
@@ -274,9 +299,12 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	 * next. Pages of a private mapping are read through direct handles, too: those reads have
 	 * no owner.
 	 */
+	slice_advise(slice, offset, size);
 	result = slice_read_map(slice, offset, size, partial, &ranges);
 	if (result == -E2BIG) {
+		note_passed(slice, handle, offset + size);
 		read_by_copy(request, slice, size, offset, partial);
+		slice_passed(slice, offset, size);
 		return;
 	}
 	if (result < 0) {
@@ -284,6 +312,7 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 		return;
 	}
 	stats_add(read_bytes, ranges.size);
+	note_passed(slice, handle, offset + ranges.size);
 	/* The kernel copies out of the mapping. A page that has gone meanwhile fails the reply with
 	 * EFAULT, and the request with EIO.
 	 */
@@ -294,6 +323,9 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	if (result == -EFAULT)
 		stats_add_error(-EIO);
 	count_reply(result);
+	slice_ranges_taken(&ranges);
+	slice_passed(slice, offset, ranges.size);
+	trim_run();
 }
 
 /* Flush a range and take the errors that this handle has not seen. */
@@ -358,6 +390,7 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	stats_add(writes, 1);
 	stats_add(write_bytes, written);
 	if (written > 0) {
+		note_passed(slice, handle, offset + written);
 		attributes_touch(fs, inode);
 		if (handle->direct && !info->writepage)
 			stray_drop(fs, inode);
@@ -370,12 +403,16 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 		reply_status(request, result);
 	else
 		count_reply(fuse_reply_write(request, written));
+	if (slice)
+		slice_passed(slice, offset, written);
+	trim_run();
 }
 
 void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info)
 {
 	const struct slice *slice = slice_of(request, inode);
 	struct handle *handle = handle_of(request, info);
+	uint64_t passed = atomic_load(&handle->passed);
 	int result = 0;
 
 	stats_add(fsyncs, 1);
@@ -387,6 +424,8 @@ void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_fi
 	if (result == 0 && slice && slice->writable && !handle->sync)
 		result = slice_check_held(slice, 0, UINT64_MAX);
 	reply_status(request, result);
+	if (slice)
+		drop_rest(slice, passed);
 }
 
 void on_lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence,
@@ -450,4 +489,8 @@ void on_copy_file_range(fuse_req_t request, fuse_ino_t source, off_t source_offs
 		reply_status(request, result);
 	else
 		count_reply(fuse_reply_write(request, copied));
+	if (copied > 0) {
+		slice_drop(from, source_offset, copied);
+		slice_drop(to, target_offset, copied);
+	}
 }

@@ -12,6 +12,7 @@
 #include "signals.h"
 #include "stats.h"
 #include "status.h"
+#include "trim.h"
 #include "workers.h"
 
 #include <fcntl.h>
@@ -129,13 +130,34 @@ static void cleanup_session(struct session **session)
 	session_free(*session);
 }
 
+/* What libfuse would take, and must not; NULL for nothing. */
+static const char *find_refused(const char *options)
+{
+	static const char io_uring[] = "io_uring";
+	const char *at = options;
+
+	while (at && *at) {
+		if (strncmp(at, io_uring, sizeof(io_uring) - 1) == 0)
+			return io_uring;
+		at += strcspn(at, ",");
+		at += *at == ',';
+	}
+	return NULL;
+}
+
 int session_new(const struct session_options *options, struct error *error, struct session **ret)
 {
+	const char *refused = find_refused(options->fuse_options);
 	_cleanup_(cleanup_session) struct session *session = calloc(1, sizeof(*session));
 	_cleanup_(cleanup_free) char *fuse_options = make_fuse_options(options);
 	char *arguments[] = { (char *)"mmapfs", (char *)"-o", fuse_options, NULL };
 	struct fuse_args parsed = FUSE_ARGS_INIT(3, arguments);
 
+	if (refused) {
+		error_add(error, NULL, "option '%s': is not supported, whatever libfuse can do",
+			  refused);
+		return -EINVAL;
+	}
 	if (!session || !fuse_options)
 		return -ENOMEM;
 	session->options = options;
@@ -207,6 +229,7 @@ int session_mount(struct session *session, const char *mountpoint, const struct 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* growing past RLIMIT_FSIZE is EFBIG */
 	signal(SIGIO, SIG_IGN);   /* somebody waits for a lease, which is dropped soon: lease.h */
+	signal(SIGCHLD, SIG_DFL); /* libfuse waits for mount(8) from 3.17 on; ignored, it cannot */
 	if (mount_quietly(session->fuse, mountpoint, &message) < 0) {
 		error_add(error, NULL, "%s: %s", mountpoint,
 			  message ?: kept_message("cannot be mounted"));
@@ -364,12 +387,23 @@ static void log_losses(const struct session *session)
 	log_message(LOG_CRIT, "'%s': not everything reached the disk", session->mountpoint);
 }
 
+static void start_trimmer(uint64_t limit)
+{
+	int result = 0;
+
+	if (limit > 0)
+		result = trim_start(limit == SESSION_MEMORY_DEFAULT ? trim_limit_default() : limit);
+	if (result < 0)
+		log_message(LOG_WARNING, "memory is not limited: %s", strerror(-result));
+}
+
 int session_run(struct session *session)
 {
 	int result = serve_init(session->fuse);
 	int flushed;
 
 	if (result == 0) {
+		start_trimmer(session->options->memory);
 		/* Not before: INIT sets the kernel's own value. */
 		raise_readahead(session->device);
 		session->options->ready(session->options->ready_context);
@@ -377,6 +411,7 @@ int session_run(struct session *session)
 	}
 	if (result < 0)
 		log_message(LOG_ERR, "session ended: %s", strerror(-result));
+	trim_stop();
 	unmount(session);
 	flushed = flush_images(session->fs.tree);
 	if (flushed == 0 && image_error_count() > 0)
