@@ -83,10 +83,14 @@ def restart(folder, seed):
 def tails(folder, image, start, seed):
     rng = random.Random(int(seed))
     for _ in range(40):
-        size = int(start) + rng.randrange(1, 100000)
+        size = int(start) + rng.randrange(100, 100000)
         os.truncate(image, size)
         sizes = ask(folder)
         assert set(sizes.values()) == {size - int(start)}, (size - int(start), sizes)
+        size += rng.randrange(-100, 100)
+        os.truncate(image, size)
+        for name in sizes:
+            assert os.lstat(os.path.join(folder, name)).st_size == size - int(start), name
     print(len(sizes))
 
 

@@ -27,7 +27,7 @@ scale() {
 	assert_untouched "$temp/disk" 1000 $((64 * 50000))
 }
 
-@test "10,000 open handles read what is theirs, each once more after its neighbours are closed" {
+@test "10,000 open handles read what is theirs, also when every other was closed and opened again" {
 	make_image "$temp/disk" 1M
 	{
 		echo 'image disk disk ro'

@@ -84,6 +84,9 @@ def handles(folder, image, count, names, size):
             check(fd, index)
         for index in indices[::2]:
             os.close(fds.pop(index))
+        for index in indices[::2]:
+            fds[index + 1 + count] = os.open(f"{folder}/file{(index + 1 + count) % names}",
+                                             os.O_RDONLY)
         for index, fd in fds.items():
             check(fd, index)
 
