@@ -229,7 +229,9 @@ static int serve(const struct source *source, const struct options *options,
 	struct readiness readiness = { status_fd, NULL };
 	struct session_options session_options = {
 		.cache = (enum cache_mode)options->cache,
+		.writeback = options->writeback,
 		.xattr = options->xattr,
+		.memory = options->has_memory ? options->memory : SESSION_MEMORY_DEFAULT,
 		.debug = options->debug,
 		.read_only = options->read_only,
 		.uid = options->uid,

@@ -109,6 +109,9 @@ static int slice_attributes(const struct fs *fs, const struct slice *slice, stru
 	ret->st_size = size;
 	ret->st_blksize = 4096;
 	ret->st_blocks = slice_blocks(slice);
+	/* A file without blocks is taken for one of zeros. */
+	if (fs->writeback && slice->writable && size > 0 && ret->st_blocks == 0)
+		ret->st_blocks = 1;
 	ret->st_mode = S_IFREG | slice->mode;
 	ret->st_uid = slice->uid;
 	ret->st_gid = slice->gid;
@@ -272,8 +275,10 @@ static void set_others(struct fs *fs, uint32_t node, const struct stat *wanted, 
 		set_time(&state->atime, set & FUSE_SET_ATTR_ATIME_NOW ? time : wanted->st_atim);
 	if (set & (FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_MTIME))
 		set_time(&state->mtime, set & FUSE_SET_ATTR_MTIME_NOW ? time : wanted->st_mtim);
-	set_time(&state->ctime, time);
+	set_time(&state->ctime, set & FUSE_SET_ATTR_CTIME ? wanted->st_ctim : time);
 }
+
+#define KERNEL_TIMES (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME)
 
 void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int set,
 		struct fuse_file_info *info)
@@ -281,7 +286,8 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 	struct fs *fs = request_fs(request);
 	int result = 0;
 
-	if (info)
+	/* With writeback the kernel keeps the times, and tells them through any handle. */
+	if (info && (set & ~KERNEL_TIMES))
 		handle_use(&fs->handles, info->fh);
 	if (is_control(inode) ||
 	    ((set & FUSE_SET_ATTR_MODE) && (wanted->st_mode & (S_ISUID | S_ISGID | S_ISVTX))))
@@ -292,8 +298,10 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 		reply_status(request, result);
 		return;
 	}
-	/* A truncation that changed nothing leaves the times alone, as a block device does. */
-	if (!(set & FUSE_SET_ATTR_SIZE))
+	/* A truncation that changed nothing leaves the times alone, as a block device does; unless
+	 * the kernel has moved them already.
+	 */
+	if (!(set & FUSE_SET_ATTR_SIZE) || (set & FUSE_SET_ATTR_CTIME))
 		set_others(fs, inode, wanted, set);
 	reply_attributes(request, inode);
 	/* After the answer: until then the kernel holds back what the file has dirty, and dropping

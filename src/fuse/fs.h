@@ -42,6 +42,11 @@ struct node_state {
 	bool has_uid;
 	bool has_gid;
 	enum stray stray : 8;
+	bool correcting;       /* a thread is telling the kernel what is true; writeback.c */
+	bool wrong_pages;      /* what it is to do: some are lost, */
+	bool wrong_size;       /* or the file is too long */
+	uint32_t losses;       /* writes of the kernel's own that failed, */
+	int loss;              /* and the error of the last */
 	uint64_t stray_number; /* of the note */
 	uid_t uid;
 	gid_t gid;
@@ -59,6 +64,7 @@ struct handle {
 	uint32_t node;       /* constant while open, as are the following */
 	uint32_t generation; /* of the images at open */
 	uint32_t next_free;
+	uint32_t losses; /* of the node, known to this handle; guarded by states_lock */
 	bool direct;
 	bool sync;   /* O_SYNC or O_DSYNC */
 	bool resize; /* the slice's */
@@ -110,8 +116,8 @@ struct fs {
 	struct node_state *states; /* by node; guarded by states_lock but for the times */
 	pthread_mutex_t states_lock;
 	struct waiting_open *waiting; /* guarded by states_lock */
-	unsigned drops;               /* guarded by states_lock: threads at it, and of fetch.c */
-	bool stopping;                /* guarded by states_lock: start no more of them */
+	unsigned drops; /* guarded by states_lock: threads at it, at sizes, and of fetch.c */
+	bool stopping;  /* guarded by states_lock: start no more of them */
 	pthread_cond_t drops_done;
 	VEC(uint32_t) strays; /* guarded by states_lock: nodes that are not STRAY_NONE */
 	uint64_t stray_notes; /* guarded by states_lock */
@@ -120,7 +126,12 @@ struct fs {
 	gid_t group;
 	struct timespec mounted;
 	struct lister listers[LISTERS]; /* by thread */
-	bool xattr;                     /* decided when the kernel's features are known */
+	/* Decided when the kernel's features are known. */
+	bool xattr;
+	bool writeback;
+	atomic_bool lost;       /* something that the kernel had taken with writeback */
+	const char *mountpoint; /* as it was mounted */
+	dev_t device;           /* of the mount; 0: not known */
 };
 
 static inline struct fs *request_fs(fuse_req_t request)
@@ -216,6 +227,16 @@ int stray_note(struct fs *fs, uint32_t node);
  * page cache: what drops pages waits for those.
  */
 void stray_drop(struct fs *fs, uint32_t node);
+
+/* writeback.c */
+/* Whether the kernel may hold bytes of the node that have not come yet, and no clients' mapping. */
+bool writeback_may_be_dirty(struct fs *fs, uint32_t node);
+/* Before the answer to a WRITE from the page cache, up to end, that fails with error, and after it. */
+void writeback_failed(struct fs *fs, uint32_t node, uint64_t end, int error);
+void writeback_correct(struct fs *fs, uint32_t node, uint64_t end);
+/* An fsync has come through: the kernel has told this handle of all losses up to now. */
+void writeback_told(struct fs *fs, uint32_t node, struct handle *handle);
+void on_flush(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 
 /* file.c */
 void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
