@@ -57,7 +57,7 @@ void map_clear_hot(struct map *map, uint64_t offset, uint64_t length);
 
 /* The range of the mapping was read or written, or made hot: note it, so that it can be dropped one
  * day. To be called after that, not before: entries that come later would not be known of. Charges
- * the trimmer with all of a region that was idle.
+ * the trimmer with the whole of each region that was idle.
  */
 void map_touch(struct map *map, uint64_t offset, uint64_t length);
 

@@ -23,6 +23,7 @@
 #include "image_internal.h"
 #include "overflow.h"
 #include "slice_internal.h"
+#include "trim.h"
 
 #include <errno.h>
 #include <string.h>
@@ -35,6 +36,9 @@
  * it has not; and it leaves none behind. Figures are in docs/memory.md.
  */
 #define READ_BY_CALL_MAX (16UL << 10)
+
+/* What the kernel maps beside what is read, if it is in memory: fault_around_bytes. */
+#define FAULT_AROUND (64UL << 10)
 
 static char zeros[ZEROS_SIZE]; /* never written: costs no memory */
 
@@ -318,8 +322,10 @@ void slice_ranges_taken(const struct slice_ranges *ranges)
 		const struct iovec *range = &ranges->ranges[i];
 		struct map *map = ranges->images[i] ? &ranges->images[i]->map : NULL;
 
-		if (map)
-			map_touch(map, (const char *)range->iov_base - map->base, range->iov_len);
+		if (!map)
+			continue;
+		map_touch(map, (const char *)range->iov_base - map->base, range->iov_len);
+		trim_charge(range->iov_len + FAULT_AROUND);
 	}
 }
 

@@ -6,8 +6,8 @@
  *                                        |<--- drop ---|<--- a step --->|
  *
  * How much is held the kernel says, and it is asked whenever a step of bytes may have been mapped
- * since; a region that was idle counts as a whole, so it can hardly have been more. Each thread that
- * finds too much drops until it is little enough: the more threads map, the more trim.
+ * since. Each thread that finds too much drops until it is little enough: the more threads map, the
+ * more trim.
  */
 #include "trim.h"
 

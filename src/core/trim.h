@@ -32,7 +32,10 @@ void trim_stop(void); /* no other thread runs any more */
 void trim_add(struct map *map);
 void trim_remove(struct map *map); /* takes one that was not added, too */
 
-void trim_charge(uint64_t bytes); /* that may be mapped: by map_touch() */
+/* So many bytes may have been mapped. map_touch() counts a region that was idle as a whole, since one
+ * fault can map all of it; what else comes into it counts by the byte.
+ */
+void trim_charge(uint64_t bytes);
 void trim_run(void);
 
 /* Bytes; 0: not trimmed. */

@@ -17,6 +17,7 @@
 #include "overflow.h"
 #include "slice_internal.h"
 #include "stats.h"
+#include "trim.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -145,6 +146,7 @@ static int write_by_copy(struct image *image, uint64_t offset, bool may_grow, co
 		}
 	}
 	stats_add(write_copies, 1);
+	trim_charge(*ret_size);
 	make_hot(image, offset, *ret_size);
 	return 0;
 }

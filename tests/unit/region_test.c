@@ -6,10 +6,12 @@
 #include "stats.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #define REGIONS 200
@@ -260,6 +262,44 @@ static void check_that_tables_go_and_bytes_stay(void)
 	unmap(&mapped);
 }
 
+/* A byte of each region out of the page cache. What is dirty or mapped stays. */
+static void evict(const struct mapped *mapped)
+{
+	assert_int_equal(posix_fadvise(mapped->fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+}
+
+static unsigned resident(const struct mapped *mapped)
+{
+	unsigned count = 0;
+
+	for (uint64_t i = 0; i < REGIONS; i++) {
+		unsigned char page = 0;
+
+		assert_return_code(mincore(mapped->map.base + i * region_size(), 1, &page), errno);
+		count += page & 1;
+	}
+	return count;
+}
+
+static void flush_reaches_what_was_dropped(void **state)
+{
+	struct mapped mapped;
+	struct statfs status;
+
+	assert_return_code(statfs(".", &status), errno);
+	mapped = map_sparse(REGIONS, true);
+	assert_return_code(madvise(mapped.map.base, mapped.map.length, MADV_RANDOM), errno);
+	write_each(&mapped.map, 'x');
+	sweep_all(&mapped.map);
+	sweep_all(&mapped.map);
+	assert_result(map_flush(&mapped.map, 0, REGIONS * region_size()), 0);
+	evict(&mapped);
+	/* All were clean, and so could go. */
+	assert_int_equal(resident(&mapped), status.f_type == TMPFS_MAGIC ? REGIONS : 0);
+	assert_each(&mapped, 'x');
+	unmap(&mapped);
+}
+
 static void prepare(void *context)
 {
 	assert_result(map_sweep_prepare(), 0);
@@ -465,6 +505,7 @@ int main(void)
 		scratch_test(sweeps_agree_with_a_model),
 		scratch_test(dropping_frees_the_tables_and_keeps_the_bytes),
 		scratch_test(kernels_that_keep_the_tables_are_made_to_free_them),
+		scratch_test(flush_reaches_what_was_dropped),
 		scratch_test(mapping_again_leaves_one_mapping),
 		scratch_test(failing_to_map_again_leaves_what_was_mapped),
 		scratch_test(upper_tables_go_where_nothing_is_in_use),
