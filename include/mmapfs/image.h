@@ -2,6 +2,8 @@
 #ifndef MMAPFS_IMAGE_H
 #define MMAPFS_IMAGE_H
 
+#include "mmapfs/policy.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -25,6 +27,7 @@ enum image_open_flags {
 	IMAGE_NO_LOCK = 1 << 0, /* share the image with whoever holds a lock on it */
 	IMAGE_INSPECT = 1 << 1, /* for a look only: opened to read, neither locked nor mapped;
 				 * image_writable() says what a real open would get */
+	IMAGE_RESIZE = 1 << 2,  /* some slice may move its end */
 };
 
 /* Open, lock and map the image at path. access RO maps without PROT_WRITE.
@@ -39,11 +42,21 @@ enum image_open_flags {
  */
 int image_open(const char *path, enum image_access access, unsigned flags, struct image **ret);
 
+/* A new image of size zeros in memory, which is gone with its last reference. Memory is taken as it
+ * is written to; name is for the log. Flags: INSPECT, RESIZE.
+ *
+ * Writes that need more memory than there is fail with -ENOSPC (available.h). Flushes do nothing.
+ * Errors: -EFBIG; -ENOMEM; whatever memfd_create(2) and ftruncate(2) give.
+ */
+int image_create(const char *name, uint64_t size, enum image_access access, unsigned flags,
+		 struct image **ret);
+
 struct image *image_ref(struct image *image);
 void image_unref(struct image *image); /* takes NULL */
 
 bool image_writable(const struct image *image);
 bool image_is_block_device(const struct image *image);
+bool image_is_memory(const struct image *image);
 
 /* Whether the file that status is of is this one, or names the same device. */
 bool image_is(const struct image *image, const struct stat *status);
@@ -64,6 +77,23 @@ int image_next_hole(const struct image *image, uint64_t offset, uint64_t *ret_st
 
 /* Bytes that the file system below a regular file has left for its user. */
 int image_available(const struct image *image, uint64_t *ret);
+
+/* What holds for slices that say nothing else. Set before the image is shared. */
+void image_set_policy(struct image *image, struct memory_policy policy);
+struct memory_policy image_policy(const struct image *image);
+
+/* At the mount: what is asked for of [offset, offset + length), which the image holds, in whole
+ * pages. All but the count of data take the mapping.
+ *
+ * image_data: how many bytes are not in holes. image_populate: read those in, and into the page
+ * tables; of an image in memory, take memory for all. image_lock: into memory, to stay there; each
+ * range that has no neighbour takes up to two of the process' mappings (vm.max_map_count), as with
+ * image_use_hugepages: that is advice, and fails where the kernel has no huge pages for it.
+ */
+uint64_t image_data(const struct image *image, uint64_t offset, uint64_t length);
+int image_populate(struct image *image, uint64_t offset, uint64_t length);
+int image_lock(struct image *image, uint64_t offset, uint64_t length);
+int image_use_hugepages(struct image *image, uint64_t offset, uint64_t length);
 
 /* Everything dirty in the image onto the disk, whoever wrote it. Errors are recorded, too. */
 int image_flush(struct image *image);

@@ -29,15 +29,23 @@ struct extent {
  */
 struct slice {
 	const struct extent *extents;
+	struct image **images; /* each once, then NULL; or NULL, as long as extents are few */
 	uint32_t extent_count; /* at least 1 */
-	uint32_t mode;         /* permission bits */
 	uid_t uid;
 	gid_t gid;
+	uint16_t mode; /* permission bits */
 	bool writable;
 	bool tail;   /* the last extent is EXTENT_TAIL */
 	bool resize; /* a tail slice that may move its image's end */
 	bool alias;  /* shares a byte with another slice, or with itself, and one is writable */
+	struct memory_policy policy; /* what it says itself; its images say the rest */
+	uint8_t effects;             /* enum policy_bit: what comes to hold for any of its bytes */
 };
+
+/* Fill in the images of a slice of many extents, so that no request looks for them. They are the
+ * caller's to free. 0 or -ENOMEM.
+ */
+int slice_note_images(struct slice *slice);
 
 /* Current size in bytes: constant, but for tail slices. */
 int slice_size(const struct slice *slice, uint64_t *ret);
@@ -48,6 +56,7 @@ int slice_size(const struct slice *slice, uint64_t *ret);
 #define SLICE_RANGES_MAX 64
 struct slice_ranges {
 	struct iovec ranges[SLICE_RANGES_MAX];
+	struct image *images[SLICE_RANGES_MAX]; /* whose mapping a range lies in; NULL: nobody's */
 	int count;
 	size_t size; /* bytes, all together */
 	char ends[64 << 10];
@@ -64,11 +73,38 @@ struct slice_ranges {
 int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
 		   struct slice_ranges *ret);
 
+/* To be called when the kernel has taken the ranges, or has failed to. */
+void slice_ranges_taken(const struct slice_ranges *ranges);
+
+/* What slice->effects ask for, around requests; nothing else depends on them, and they never fail.
+ *
+ * slice_advise: before [offset, offset + size) is read: random bytes are fetched exactly, and ahead
+ * of sequential ones there are always some MiB on their way.
+ * slice_passed: after a request for that range, which may have come to the end of some MiB that
+ * are to be dropped behind.
+ * slice_drop: the range out of the image's page cache, as far as it is clean; what is dirty is on
+ * its way to the disk from now on.
+ * slice_fetch: all that will be needed, up to half of the memory that is left, from the beginning.
+ * Long; ends early when stop says so.
+ */
+void slice_advise(const struct slice *slice, uint64_t offset, uint64_t size);
+void slice_passed(const struct slice *slice, uint64_t offset, uint64_t size);
+void slice_drop(const struct slice *slice, uint64_t offset, uint64_t size);
+void slice_fetch(const struct slice *slice, bool (*stop)(void *context), void *context);
+
+/* Of a stream: so much may stay behind it until slice_drop() is called for its end. */
+#define SLICE_BEHIND_MAX (12UL << 20)
+
 /* Copy up to size bytes at offset into buf; *ret_size is short at the end of the slice, and with
  * partial before a lost range. On -EIO buf is undefined.
  */
 int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,
 	       size_t *ret_size);
+
+/* Call this before a read waits for the medium, in the thread that reads: it may want to have its
+ * other work done meanwhile. Set once, before the first read; NULL, as at the start: nothing.
+ */
+void slice_on_wait(void (*callback)(void));
 
 /* Write size bytes from buf at offset: in the image's page cache on return. A failure behind the
  * first byte gives a short *ret_size.

@@ -32,13 +32,16 @@ struct tree_defaults {
 	bool read_only; /* every image and slice, whatever they ask for */
 	bool no_lock;
 	bool lenient; /* slices may lie outside of their image, and fail there with EIO */
+	struct memory_policy policy; /* for images that say nothing else */
 	/* For a kernel that writes later, and so believes its own idea of a file: no slices that share
 	 * a byte, none with resize; and tail slices keep the size that they have now.
 	 */
 	bool writeback;
 };
 
-/* What a table may say of a slice; of a directory or symbolic link all but access and resize. */
+/* What a table may say of a slice; of a directory or symbolic link all but access, resize and
+ * policy.
+ */
 struct slice_options {
 	enum image_access access; /* AUTO: as its images allow */
 	bool resize;
@@ -47,6 +50,7 @@ struct slice_options {
 	bool has_gid;
 	bool has_mtime;
 	bool found; /* by a layout, and not given by the user */
+	struct memory_policy policy;
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
@@ -105,6 +109,8 @@ void tree_builder_set_line(struct tree_builder *builder, unsigned long line);
  * which, and the builder is only to be freed. Strings are copied.
  *
  * tree_builder_image: name is what extents refer to; path as open(2) takes it.
+ * tree_builder_memory: an image in memory, of size bytes of zeros. Its path is "memory:NAME".
+ * tree_builder_policy: of the image that was added last.
  * tree_builder_slice: begins a slice; the extents that follow belong to it. A slice without a
  * valid extent is an error of its own line.
  * tree_builder_extent: image NULL means zeros; length EXTENT_TAIL reaches to the image's end.
@@ -115,6 +121,9 @@ void tree_builder_set_line(struct tree_builder *builder, unsigned long line);
  */
 int tree_builder_image(struct tree_builder *builder, const char *name, const char *path,
 		       enum image_access access, struct error *error);
+int tree_builder_memory(struct tree_builder *builder, const char *name, uint64_t size,
+			enum image_access access, struct error *error);
+void tree_builder_policy(struct tree_builder *builder, struct memory_policy policy);
 int tree_builder_slice(struct tree_builder *builder, const char *name,
 		       const struct slice_options *options, struct error *error);
 int tree_builder_extent(struct tree_builder *builder, const char *image, uint64_t offset,
@@ -135,6 +144,7 @@ void tree_builder_extent_unread(struct tree_builder *builder);
 struct extent_view {
 	const char *image; /* the image's name, NULL: zeros */
 	const char *path;  /* and its path, or NULL */
+	bool memory;       /* it is none that could be opened */
 	uint64_t offset;
 	uint64_t length;          /* or EXTENT_TAIL */
 	enum image_access access; /* what its slice wants */
@@ -161,6 +171,11 @@ int tree_build(struct tree_builder *builder, const struct tree_defaults *default
 	       struct error *error, struct tree **ret);
 void tree_free(struct tree *tree); /* takes NULL */
 
+/* Do what memory policies ask for at the mount: huge pages, populate, lock. Reads images, and takes
+ * its time. note is called for what is advice, and cannot be had. 0; -EINVAL with messages; -ENOMEM.
+ */
+int tree_prepare(const struct tree *tree, void (*note)(const char *text), struct error *error);
+
 /* Nodes are 1 (the root directory) to tree_node_count(). */
 #define TREE_ROOT 1U
 
@@ -182,8 +197,10 @@ uint32_t tree_entry(const struct tree *tree, uint32_t directory, uint64_t index,
 struct tree_image {
 	const char *name;
 	const char *path;
-	enum image_access access; /* as it was opened, never AUTO */
-	struct image *image;      /* borrowed */
+	enum image_access access;    /* as it was opened, never AUTO */
+	struct image *image;         /* borrowed */
+	uint64_t memory_size;        /* of an image in memory, as it was given */
+	struct memory_policy policy; /* what the table gave itself */
 };
 
 struct tree_item {

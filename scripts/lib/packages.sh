@@ -10,12 +10,15 @@ packages_quick=("${packages_demo[@]}" attr bats binutils btrfs-progs coreboot-ut
 	dosfstools file fio fuse2fs gcab grub-rescue-pc jq libarchive-tools libc6-i386
 	libc6-powerpc-cross libc6-s390x-cross libcmocka-dev libnbd-bin libsystemd-dev libxml2-utils
 	memtest86+ nbdkit nbdkit-plugin-python python3-numpy python3-pip-whl python3-seccomp
-	qemu-system-common qemu-utils rsync sqlite3 systemd unzip vboot-kernel-utils xfsprogs xorriso
-	zip)
+	qemu-system-common qemu-utils rsync sqlite3 systemd unzip util-linux-extra vboot-kernel-utils
+	xfsprogs xorriso zip)
 packages_check=("${packages_quick[@]}" bsdextrautils clang clang-format clang-tidy cppcheck
 	libclang-rt-dev llvm man-db mandoc shellcheck)
+packages_libfuse=(debian-archive-keyring dpkg-dev gcc libc6-dev liburing-dev libnuma-dev meson pkg-config)
 packages_fuzz=("${packages_build[@]}" clang libclang-rt-dev llvm)
-packages_bench=("${packages_build[@]}" fio fuse3 libnbd-bin nbdkit python3 qemu-system-common)
+packages_bench=("${packages_build[@]}" bindfs fio fuse3 gnuplot-nox libnbd-bin mount nbdkit python3
+	qemu-system-common util-linux)
+packages_bench_newer=(fusefile) # not in Debian 12
 
 # packages_install PACKAGE...: install those that are missing; touch nothing when none is.
 packages_install() {
@@ -54,4 +57,15 @@ packages_install() {
 		printf '%s\n' "$said" >&2
 		return 1
 	}
+}
+
+# packages_available PACKAGE...: prints those of them that could be installed.
+packages_available() {
+	local package
+
+	for package; do
+		if apt-cache show --no-all-versions "$package" >/dev/null 2>&1; then
+			printf '%s\n' "$package"
+		fi
+	done
 }

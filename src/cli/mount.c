@@ -199,6 +199,25 @@ static int lock_mountpoint(const char *path)
 	return fd;
 }
 
+static void note(const char *text)
+{
+	complain("%s", text);
+}
+
+/* What memory policies ask for. 0 or an exit status. */
+static int prepare(const struct tree *tree)
+{
+	struct error error = ERROR_INIT;
+	int result = tree_prepare(tree, note, &error);
+
+	if (result == 0)
+		return 0;
+	if (result != -EINVAL)
+		error_add(&error, NULL, "%s", strerror(-result));
+	complain_all(&error);
+	return EXIT_FAILED;
+}
+
 static int serve(const struct source *source, const struct options *options,
 		 const char *mountpoint_argument, int *status_fd)
 {
@@ -212,6 +231,7 @@ static int serve(const struct source *source, const struct options *options,
 		.cache = (enum cache_mode)options->cache,
 		.writeback = options->writeback,
 		.xattr = options->xattr,
+		.memory = options->has_memory ? options->memory : SESSION_MEMORY_DEFAULT,
 		.debug = options->debug,
 		.read_only = options->read_only,
 		.uid = options->uid,
@@ -234,6 +254,9 @@ static int serve(const struct source *source, const struct options *options,
 	if (result != 0 || options->fake)
 		return result;
 	readiness.mountpoint = mountpoint;
+	result = prepare(tree);
+	if (result != 0)
+		return result;
 	lock = lock_mountpoint(mountpoint);
 	result = check_not_mounted(mountpoint_argument, mountpoint);
 	if (result != 0)

@@ -90,7 +90,24 @@ static bool is_sector_size(uint64_t size)
 	return size == 512 || size == 1024 || size == 2048 || size == 4096;
 }
 
-static int set_mount_option(struct options *options, enum mount_option_key key, const char *value)
+/* Less than this is dropped as fast as it is mapped. */
+#define MEMORY_MIN (1ULL << 20)
+
+static int set_memory(struct options *options, const char *value)
+{
+	uint64_t size = 0;
+	int result = strcmp(value, "off") == 0 ? 0 : size_parse(value, strlen(value), &size);
+
+	if (result < 0 || (size < MEMORY_MIN && strcmp(value, "off") != 0))
+		return -EINVAL;
+	options->memory = size;
+	options->has_memory = true;
+	return 0;
+}
+
+/* option is the whole of it, "name=value". */
+static int set_mount_option(struct options *options, enum mount_option_key key, const char *option,
+			    const char *value)
 {
 	static const char *const caches[] = { "auto", "none", "always" };
 	static const char *const switches[] = { "off", "on" };
@@ -124,6 +141,8 @@ static int set_mount_option(struct options *options, enum mount_option_key key, 
 		result = option_word(value, caches, COUNT(caches));
 		options->cache = result < 0 ? CACHE_OPTION_AUTO : (enum cache_option)result;
 		break;
+	case MOUNT_OPTION_MEMORY:
+		return set_memory(options, value);
 	case MOUNT_OPTION_WRITEBACK:
 		options->writeback = true;
 		break;
@@ -160,6 +179,12 @@ static int set_mount_option(struct options *options, enum mount_option_key key, 
 	case MOUNT_OPTION_LENIENT:
 		options->lenient = true;
 		break;
+	case MOUNT_OPTION_ADVICE:
+	case MOUNT_OPTION_HUGEPAGES:
+	case MOUNT_OPTION_POPULATE:
+	case MOUNT_OPTION_LOCK_MEMORY:
+	case MOUNT_OPTION_DROP_BEHIND:
+		return policy_parse(option, &options->policy);
 	case MOUNT_OPTION_END:
 		break;
 	}
@@ -174,10 +199,14 @@ static const char *good_values(const struct mount_option_entry *entry)
 		return "OCTAL, up to 777";
 	case MOUNT_OPTION_CACHE:
 		return "auto|none|always";
+	case MOUNT_OPTION_MEMORY:
+		return "SIZE, 1M or more, or off";
 	case MOUNT_OPTION_DEPTH:
 		return "N, up to 16";
 	case MOUNT_OPTION_SECTOR_SIZE:
 		return "512|1024|2048|4096";
+	case MOUNT_OPTION_ADVICE:
+		return "normal|sequential|random|willneed";
 	default:
 		return entry->argument;
 	}
@@ -201,7 +230,7 @@ static int read_mount_option(struct options *options, char *option, struct error
 				  value ? "takes no value" : "needs a value");
 			return -EINVAL;
 		}
-		result = set_mount_option(options, entry->key, value);
+		result = set_mount_option(options, entry->key, option, value);
 		if (result == -EINVAL)
 			error_add(error, NULL, "option '%s': bad value '%s', wants %s", entry->name,
 				  value, good_values(entry));

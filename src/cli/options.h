@@ -3,6 +3,7 @@
 #define CLI_OPTIONS_H
 
 #include "mmapfs/error.h"
+#include "mmapfs/policy.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,18 +52,21 @@ struct options {
 	bool has_mode;
 	bool has_uid; /* given, not the caller's own */
 	bool has_gid;
+	bool has_memory;
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
 	enum cache_option cache;
 	char *layout;         /* owned; NULL: whichever recognises the image */
 	char *mtdparts;       /* owned, or NULL */
+	uint64_t memory;      /* bytes; 0: no limit */
 	uint64_t chunk;       /* bytes, or 0 */
 	uint64_t sector_size; /* bytes, or 0 */
 	unsigned depth;
 	bool gaps;
 	bool whole;
 	bool lenient;
+	struct memory_policy policy;
 
 	char *fuse_options; /* comma list of what is not ours; owned, "" for none */
 	size_t fuse_options_length;

@@ -44,6 +44,20 @@ static json_t *json_extent(const struct tree *tree, const struct extent *extent,
 			 "length", (json_int_t)length);
 }
 
+/* Memory options, where there are any, as a table has them. */
+static void add_policy(json_t *object, struct memory_policy policy)
+{
+	_cleanup_(cleanup_free) char *text = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&text, &length);
+
+	if (!out)
+		return;
+	policy_write(policy, out);
+	if (fclose(out) == 0 && length > 0)
+		json_object_set_new(object, "memory", json_text(text + 1));
+}
+
 /* What else is said of an item, where it is said. */
 static void add_details(json_t *object, const struct tree_item *item)
 {
@@ -82,8 +96,10 @@ static json_t *json_slice(const struct tree *tree, const struct tree_item *item)
 			   json_text(item->name), "access", slice->writable ? "rw" : "ro", "size",
 			   (json_int_t)size, "tail", slice->tail, "resize", slice->resize, "alias",
 			   slice->alias, "outside", item->outside, "extents", extents);
-	if (object)
+	if (object) {
+		add_policy(object, slice->policy);
 		add_details(object, item);
+	}
 	return object;
 }
 
@@ -126,11 +142,16 @@ static json_t *json_finding(const struct layout_finding *finding)
 static json_t *json_image(const struct tree_image *image)
 {
 	uint64_t size = 0;
+	json_t *object;
 
 	(void)image_size(image->image, &size);
-	return json_pack("{s:o, s:o, s:s, s:I}", "name", json_text(image->name), "path",
-			 json_text(image->path), "access",
-			 image->access == IMAGE_ACCESS_RW ? "rw" : "ro", "size", (json_int_t)size);
+	object = json_pack("{s:o, s:o, s:s, s:I}", "name", json_text(image->name), "path",
+			   json_text(image->path), "access",
+			   image->access == IMAGE_ACCESS_RW ? "rw" : "ro", "size",
+			   (json_int_t)size);
+	if (object)
+		add_policy(object, image->policy);
+	return object;
 }
 
 /* One element of an array, on a line of its own; frees it. Elements go out one by one, so that a

@@ -47,7 +47,8 @@ static int copy_in_kernel(const struct piece *from, const struct piece *to, uint
 {
 	int result;
 
-	if (!from->image || !to->image || !lease_enter(&to->image->lease))
+	/* Into memory it would take pages without a look at what is left. */
+	if (!from->image || !to->image || to->image->memory || !lease_enter(&to->image->lease))
 		return -EXDEV;
 	if (lease_enter(&from->image->lease)) {
 		result = copy_leased(from, to, length, ret_size);

@@ -9,12 +9,40 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
+/* So often where others write all the time, and any answer is right. */
+#define LOOKS_MAX 8
+
+/* lseek(2) until it says the same twice. Where blocks are given out and not written yet, the kernel
+ * looks at its page cache next: data are what is in memory. A page that has reached the disk and
+ * leaves memory between these two is taken for a hole. Once, since its block is a written one then.
+ */
+static off_t seek_surely(int fd, off_t offset, int whence)
+{
+	off_t found = lseek(fd, offset, whence);
+
+	for (int i = 1; i < LOOKS_MAX; i++) {
+		off_t again = lseek(fd, offset, whence);
+
+		if (again == found)
+			break;
+		found = again;
+	}
+	return found;
+}
+
+/* For sums, where nothing is lost by a page. */
+static off_t seek_roughly(int fd, off_t offset, int whence)
+{
+	return lseek(fd, offset, whence);
+}
+
 /* The next run of allocated bytes in what is left of the piece, which moves behind it. A run
  * starts at *ret_start (in the slice) and has *ret_length bytes; false: only holes are left.
  *
  * Bytes that the image has lost count as data: a copy that skips holes must meet the EIO.
  */
-static bool piece_next_data(struct piece *piece, struct known_size *known, uint64_t *ret_start,
+static bool piece_next_data(struct piece *piece, struct known_size *known,
+			    off_t (*seek)(int fd, off_t offset, int whence), uint64_t *ret_start,
 			    uint64_t *ret_length)
 {
 	uint64_t held;
@@ -26,11 +54,11 @@ static bool piece_next_data(struct piece *piece, struct known_size *known, uint6
 	if (piece_held(piece, known, &held) < 0)
 		held = piece->length;
 	if (held > 0 && !piece->image->block_device) {
-		data = lseek(piece->image->fd, piece->offset, SEEK_DATA);
+		data = seek(piece->image->fd, piece->offset, SEEK_DATA);
 		if (data < 0 && errno == ENXIO)
 			data = piece->offset + held;
 		else if (data >= 0)
-			hole = lseek(piece->image->fd, data, SEEK_HOLE);
+			hole = seek(piece->image->fd, data, SEEK_HOLE);
 	}
 	if (data < 0)
 		data = piece->offset; /* cannot tell: all data */
@@ -67,7 +95,7 @@ int slice_seek(const struct slice *slice, uint64_t offset, int whence, uint64_t 
 	if (walk.position == walk.end)
 		return -ENXIO;
 	while (extent_walk_next(&walk, &piece)) {
-		while (piece_next_data(&piece, &known, &start, &length)) {
+		while (piece_next_data(&piece, &known, seek_surely, &start, &length)) {
 			if (whence == SEEK_DATA) {
 				*ret = start;
 				return 0;
@@ -87,10 +115,10 @@ int slice_seek(const struct slice *slice, uint64_t offset, int whence, uint64_t 
 	return 0;
 }
 
-/* A stat() of a slice looks at so many runs of data at most; what lies behind them counts as
+/* A stat() of a slice looks for data so many times at most; what lies behind that counts as
  * allocated.
  */
-#define BLOCKS_RUNS_MAX 1024
+#define BLOCKS_LOOKS_MAX 1024
 
 uint64_t slice_blocks(const struct slice *slice)
 {
@@ -100,16 +128,19 @@ uint64_t slice_blocks(const struct slice *slice)
 	uint64_t bytes = 0;
 	uint64_t start;
 	uint64_t length;
-	int runs = 0;
+	int looks = 0;
 
 	if (slice_walk_clipped(slice, 0, UINT64_MAX, &walk) < 0)
 		return 0;
 	while (extent_walk_next(&walk, &piece)) {
-		while (runs < BLOCKS_RUNS_MAX && piece_next_data(&piece, &known, &start, &length)) {
-			bytes += length;
-			runs++;
+		bool more = piece.image != NULL;
+
+		while (more && looks < BLOCKS_LOOKS_MAX) {
+			looks++;
+			more = piece_next_data(&piece, &known, seek_roughly, &start, &length);
+			bytes += more ? length : 0;
 		}
-		if (runs == BLOCKS_RUNS_MAX && piece.image)
+		if (more)
 			bytes += piece.length;
 	}
 	return (bytes + 511) / 512;
@@ -175,6 +206,11 @@ static int piece_allocate(const struct piece *piece, int mode, bool may_grow,
 	} else {
 		atomic_store(&image->resized, true);
 		known->image = NULL;
+	}
+	if (!(mode & FALLOC_FL_PUNCH_HOLE)) {
+		result = image_reserve(image, piece->offset, piece->length);
+		if (result < 0)
+			return result;
 	}
 	map_clear_hot(&image->map, piece->offset, piece->length);
 	while (fallocate(image->fd, mode, piece->offset, piece->length) < 0) {

@@ -2,9 +2,11 @@
 /* One open image: descriptor, identity, lock, mapping, and what went wrong with it. */
 #include "image_internal.h"
 
+#include "available.h"
 #include "cleanup.h"
 #include "log.h"
 #include "stats.h"
+#include "trim.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -18,15 +20,16 @@
 static pthread_mutex_t errors_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint64_t errors_count; /* written under errors_lock */
 
+/* Not by fstat: who looks at a file's times makes the next write stamp it anew, 0.3 µs. */
 static int size_of(int fd, bool block_device, uint64_t *ret)
 {
-	struct stat status;
+	struct statx status;
 
 	if (block_device)
 		return ioctl(fd, BLKGETSIZE64, ret) == 0 ? 0 : -errno;
-	if (fstat(fd, &status) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &status) < 0)
 		return -errno;
-	*ret = status.st_size;
+	*ret = status.stx_size;
 	return 0;
 }
 
@@ -182,7 +185,10 @@ static int map_open_image(struct image *image, unsigned flags)
 	result = size_of(image->fd, image->block_device, &size);
 	if (result < 0)
 		return result;
-	return map_create(image->fd, size, image->writable, &image->map);
+	result = map_create(image->fd, size, image->writable, &image->map);
+	if (result == 0)
+		trim_add(&image->map);
+	return result;
 }
 
 /* What is to be known of the file system below a regular file. */
@@ -218,6 +224,25 @@ static void cleanup_image(struct image **image)
 	image_unref(*image);
 }
 
+struct image *image_new(const char *path)
+{
+	struct image *image = calloc(1, sizeof(*image));
+
+	if (!image)
+		return NULL;
+	image->fd = -1;
+	lease_init(&image->lease, -1, false);
+	atomic_init(&image->references, 1);
+	pthread_mutex_init(&image->lock, NULL);
+	image->stamp.fresh = true;
+	image->path = strdup(path);
+	if (!image->path) {
+		image_unref(image);
+		return NULL;
+	}
+	return image;
+}
+
 int image_open(const char *path, enum image_access access, unsigned flags, struct image **ret)
 {
 	_cleanup_(cleanup_image) struct image *image = NULL;
@@ -230,17 +255,9 @@ int image_open(const char *path, enum image_access access, unsigned flags, struc
 	if (result < 0)
 		return result;
 
-	image = calloc(1, sizeof(*image));
+	image = image_new(path);
 	if (!image)
 		return -ENOMEM;
-	image->fd = -1;
-	lease_init(&image->lease, -1, false);
-	atomic_init(&image->references, 1);
-	pthread_mutex_init(&image->lock, NULL);
-	image->path = strdup(path);
-	if (!image->path)
-		return -ENOMEM;
-
 	result = open_accessible(path, status.st_mode, access, flags, &image->fd, &image->writable);
 	if (result < 0)
 		return result;
@@ -259,7 +276,6 @@ int image_open(const char *path, enum image_access access, unsigned flags, struc
 	image->inode = status.st_ino;
 	image->mode = status.st_mode & 0777;
 	image->opened_mtime = status.st_mtim;
-	image->stamp.fresh = true;
 
 	result = map_open_image(image, flags);
 	if (result < 0)
@@ -278,6 +294,7 @@ void image_unref(struct image *image)
 {
 	if (!image || atomic_fetch_sub(&image->references, 1) != 1)
 		return;
+	trim_remove(&image->map);
 	map_destroy(&image->map);
 	if (image->fd >= 0)
 		close(image->fd);
@@ -295,6 +312,21 @@ bool image_writable(const struct image *image)
 bool image_is_block_device(const struct image *image)
 {
 	return image->block_device;
+}
+
+bool image_is_memory(const struct image *image)
+{
+	return image->memory;
+}
+
+void image_set_policy(struct image *image, struct memory_policy policy)
+{
+	image->policy = policy;
+}
+
+struct memory_policy image_policy(const struct image *image)
+{
+	return image->policy;
 }
 
 bool image_is(const struct image *image, const struct stat *status)
@@ -324,6 +356,10 @@ int image_available(const struct image *image, uint64_t *ret)
 {
 	struct statvfs status;
 
+	if (image->memory) {
+		*ret = available_memory().left;
+		return 0;
+	}
 	if (fstatvfs(image->fd, &status) < 0)
 		return -errno;
 	*ret = (uint64_t)status.f_bavail * status.f_frsize;
@@ -334,7 +370,7 @@ int image_flush(struct image *image)
 {
 	int result;
 
-	if (!image->writable)
+	if (!image->writable || image->memory)
 		return 0;
 	map_clear_hot(&image->map, 0, image->map.length);
 	atomic_store(&image->resized, false);

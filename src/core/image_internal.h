@@ -26,8 +26,11 @@ struct image {
 	bool block_device;
 	bool read_by_call; /* reads must not go through the mapping: see read.c */
 	bool remote;       /* somebody else than the kernel answers for the file */
-	dev_t device;      /* identity: of the file, or the device that a block device node names */
-	ino_t inode;       /* of a regular file */
+	bool memory;       /* from image_create(): see memory.c */
+	bool write_mapped; /* a first write goes through the mapping, for its huge pages */
+	struct memory_policy policy;
+	dev_t device; /* identity: of the file, or the device that a block device node names */
+	ino_t inode;  /* of a regular file */
 	mode_t mode;
 	struct timespec opened_mtime;
 	char *path; /* for the log */
@@ -46,6 +49,12 @@ struct image {
 	bool error_told;
 	time_t error_logged; /* CLOCK_MONOTONIC seconds */
 };
+
+/* With one reference, the descriptor -1, and a copy of path. NULL when out of memory. */
+struct image *image_new(const char *path);
+
+/* Before a write that may take memory for pages of an image in memory: 0 or -ENOSPC. */
+int image_reserve(struct image *image, uint64_t offset, uint64_t size);
 
 /* Of a block device: of its node, and no size. */
 int image_stamp(struct image *image, struct image_stamp *ret);

@@ -26,9 +26,15 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define ZEROS_SIZE (1UL << 20)
+
+/* Up to here pread costs no more than the mapping where that has the page tables ready, and half where
+ * it has not; and it leaves none behind. Figures are in docs/memory.md.
+ */
+#define READ_BY_CALL_MAX (16UL << 10)
 
 static char zeros[ZEROS_SIZE]; /* never written: costs no memory */
 
@@ -39,7 +45,8 @@ struct read_walk {
 	struct image_stamp stamp; /* of known.image, before it was read */
 	uint64_t called_end; /* what pread has read of known.image lies before it; 0: nothing */
 	bool partial;
-	bool twice; /* pread until two in a row agree */
+	bool by_call; /* all of it by pread */
+	bool twice;   /* pread until two in a row agree */
 	bool lost;
 	uint64_t total;
 };
@@ -107,13 +114,36 @@ static int read_walk_next(struct read_walk *read, struct piece *ret)
 	return 1;
 }
 
-/* pread until done; -ESTALE when the image has become too short. */
+static void (*will_wait)(void);
+
+void slice_on_wait(void (*callback)(void))
+{
+	will_wait = callback;
+}
+
+/* What is in memory without a wait, else with one; callers who serve others are told before. */
+static ssize_t read_some(const struct image *image, uint64_t offset, char *buf, size_t size)
+{
+	struct iovec range = { buf, size };
+	ssize_t got = -1;
+
+	errno = EAGAIN;
+	if (will_wait && !image->remote)
+		got = preadv2(image->fd, &range, 1, offset, RWF_NOWAIT);
+	if (got >= 0 || (errno != EAGAIN && errno != EOPNOTSUPP))
+		return got;
+	if (will_wait && errno == EAGAIN)
+		will_wait();
+	return pread(image->fd, buf, size, offset);
+}
+
+/* Until done; -ESTALE when the image has become too short. */
 static int read_fully(const struct image *image, uint64_t offset, char *buf, size_t size)
 {
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t got = pread(image->fd, buf + done, size - done, offset + done);
+		ssize_t got = read_some(image, offset + done, buf + done, size - done);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -163,12 +193,14 @@ static int read_by_call(struct read_walk *read, const struct image *image, uint6
 	return result;
 }
 
-static int add_range(struct slice_ranges *ranges, void *start, size_t length)
+/* image: whose mapping it lies in, or NULL. */
+static int add_range(struct slice_ranges *ranges, void *start, size_t length, struct image *image)
 {
 	if (length == 0)
 		return 0;
 	if (ranges->count == SLICE_RANGES_MAX)
 		return -E2BIG;
+	ranges->images[ranges->count] = image;
 	ranges->ranges[ranges->count++] = (struct iovec){ start, length };
 	return 0;
 }
@@ -178,7 +210,7 @@ static int add_zeros(struct slice_ranges *ranges, uint64_t length)
 	int result = 0;
 
 	for (; result == 0 && length > 0; length -= min_u64(length, ZEROS_SIZE))
-		result = add_range(ranges, zeros, min_u64(length, ZEROS_SIZE));
+		result = add_range(ranges, zeros, min_u64(length, ZEROS_SIZE), NULL);
 	return result;
 }
 
@@ -188,7 +220,7 @@ static uint64_t mapped_length(const struct piece *piece)
 	const uint64_t mask = (1ULL << page_shift()) - 1;
 	uint64_t last_page = (piece->offset + piece->length - 1) & ~mask;
 
-	if (piece->image->read_by_call || last_page < piece->offset)
+	if (piece->image->read_by_call || last_page <= piece->offset)
 		return 0;
 	return last_page + 1 - piece->offset;
 }
@@ -196,14 +228,14 @@ static uint64_t mapped_length(const struct piece *piece)
 static int add_piece(struct read_walk *read, const struct piece *piece, struct slice_ranges *ranges,
 		     size_t *used)
 {
-	uint64_t mapped = mapped_length(piece);
+	uint64_t mapped = read->by_call ? 0 : mapped_length(piece);
 	uint64_t called = piece->length - mapped;
 	char *end = ranges->ends + *used;
 	int result;
 
 	if (called > sizeof(ranges->ends) - *used)
 		return -E2BIG;
-	result = add_range(ranges, piece->image->map.base + piece->offset, mapped);
+	result = add_range(ranges, piece->image->map.base + piece->offset, mapped, piece->image);
 	if (result < 0)
 		return result;
 	if (called > 0)
@@ -211,13 +243,15 @@ static int add_piece(struct read_walk *read, const struct piece *piece, struct s
 	if (result < 0)
 		return result;
 	*used += called;
-	return add_range(ranges, end, called);
+	return add_range(ranges, end, called, NULL);
 }
 
 static int try_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
 			bool twice, struct slice_ranges *ranges)
 {
-	struct read_walk read = { .partial = partial, .twice = twice };
+	struct read_walk read = { .partial = partial,
+				  .twice = twice,
+				  .by_call = size <= READ_BY_CALL_MAX };
 	struct piece piece;
 	size_t used = 0;
 	int result = slice_walk_clipped(slice, offset, size, &read.walk);
@@ -276,6 +310,17 @@ int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool
 		result = try_read_map(slice, offset, size, partial, tries > 0, ret);
 	while (try_again(result, &tries));
 	return result == -ESTALE ? -EIO : result;
+}
+
+void slice_ranges_taken(const struct slice_ranges *ranges)
+{
+	for (int i = 0; i < ranges->count; i++) {
+		const struct iovec *range = &ranges->ranges[i];
+		struct map *map = ranges->images[i] ? &ranges->images[i]->map : NULL;
+
+		if (map)
+			map_touch(map, (const char *)range->iov_base - map->base, range->iov_len);
+	}
 }
 
 int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,

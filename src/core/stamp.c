@@ -83,7 +83,11 @@ uint32_t image_generation(struct image *image)
 {
 	struct image_stamp stamp = { 0 };
 	uint32_t generation;
-	bool known = image_stamp(image, &stamp) == 0;
+	bool known;
+
+	if (image->memory) /* nobody else has it */
+		return 1;
+	known = image_stamp(image, &stamp) == 0;
 
 	pthread_mutex_lock(&image->lock);
 	/* What changes a device by another route leaves no trace on the node that we have open;

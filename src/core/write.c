@@ -25,6 +25,13 @@
 
 #define WRITE_BULK (64UL << 10)
 
+/* After the write. What a pwrite makes hot is not mapped yet, and likely will be. */
+static void make_hot(struct image *image, uint64_t offset, uint64_t size)
+{
+	map_set_hot(&image->map, offset, size);
+	map_touch(&image->map, offset, size);
+}
+
 /* Into the image, wherever that ends: *ret_size is what was written when it returns an error, too.
  */
 static int write_by_call(struct image *image, uint64_t offset, const char *buf, size_t size,
@@ -42,7 +49,7 @@ static int write_by_call(struct image *image, uint64_t offset, const char *buf, 
 			return -errno;
 		*ret_size += written;
 	}
-	map_set_hot(&image->map, offset, size);
+	make_hot(image, offset, size);
 	return 0;
 }
 
@@ -138,7 +145,7 @@ static int write_by_copy(struct image *image, uint64_t offset, bool may_grow, co
 		}
 	}
 	stats_add(write_copies, 1);
-	map_set_hot(&image->map, offset, *ret_size);
+	make_hot(image, offset, *ret_size);
 	return 0;
 }
 
@@ -148,7 +155,8 @@ static int image_write(struct image *image, uint64_t offset, bool may_grow, cons
 	int result = -EAGAIN;
 
 	*ret_size = 0;
-	if (size >= WRITE_BULK || !map_is_hot(&image->map, offset, size)) {
+	if (!image->write_mapped &&
+	    (size >= WRITE_BULK || !map_is_hot(&image->map, offset, size))) {
 		if (may_grow)
 			return write_by_call(image, offset, buf, size, ret_size);
 		result = write_by_leased_call(image, offset, buf, size, ret_size);
@@ -177,15 +185,18 @@ int piece_write(const struct piece *piece, bool may_grow, struct known_size *kno
 		if (piece->offset >= image->map.length)
 			return -EFBIG;
 		length = min_u64(piece->length, image->map.length - piece->offset);
-		/* Nothing beyond the end is mapped yet: only pwrite can grow the file. */
-		if (length > held) {
-			atomic_store(&image->resized, true);
-			known->image = NULL;
-			return write_by_call(image, piece->offset, buf, length, ret_size);
-		}
 	}
 	if (length == 0)
 		return -EIO;
+	result = image_reserve(image, piece->offset, length);
+	if (result < 0)
+		return result;
+	/* Nothing beyond the end is mapped yet: only pwrite can grow the file. */
+	if (length > held) {
+		atomic_store(&image->resized, true);
+		known->image = NULL;
+		return write_by_call(image, piece->offset, buf, length, ret_size);
+	}
 	return image_write(image, piece->offset, may_grow, buf, length, ret_size);
 }
 
@@ -315,6 +326,9 @@ int slice_append(const struct slice *slice, const void *buf, size_t size, size_t
 		return -EIO;
 	if (held > image->map.length || size > image->map.length - held)
 		return -EFBIG;
+	result = image_reserve(image, held, size);
+	if (result < 0)
+		return result;
 	atomic_store(&image->resized, true);
 	stats_add(write_calls, 1);
 	/* The slice ends where its image ends. */

@@ -12,8 +12,12 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-/* Seconds. A tail slice's size can move at any time. */
-#define ATTRIBUTES_TIMEOUT 1.0
+/* Seconds. What changes through this mount the kernel knows; what others change in an image moves
+ * blocks, and the sizes of tail slices. Programs skip what is no block, so that blocks which are
+ * missing are asked for soon; some that are gone mislead nobody.
+ */
+#define ATTRIBUTES_TIMEOUT 60.0
+#define SPARSE_TIMEOUT 1.0
 #define TAIL_TIMEOUT 0.0
 
 #define NSEC_PER_SEC 1000000000LL
@@ -150,6 +154,16 @@ static void apply_state(struct fs *fs, uint32_t node, struct stat *attributes)
 	pthread_mutex_unlock(&fs->states_lock);
 }
 
+static double attributes_timeout(const struct slice *slice, const struct stat *attributes)
+{
+	if (!slice)
+		return ATTRIBUTES_TIMEOUT;
+	if (slice->tail)
+		return TAIL_TIMEOUT;
+	return attributes->st_blocks * 512 < attributes->st_size ? SPARSE_TIMEOUT
+								 : ATTRIBUTES_TIMEOUT;
+}
+
 int attributes_get(struct fs *fs, fuse_ino_t inode, struct stat *ret, double *ret_timeout)
 {
 	const struct slice *slice = NULL;
@@ -173,7 +187,7 @@ int attributes_get(struct fs *fs, fuse_ino_t inode, struct stat *ret, double *re
 		apply_state(fs, inode, &attributes);
 	}
 	*ret = attributes;
-	*ret_timeout = slice && slice->tail ? TAIL_TIMEOUT : ATTRIBUTES_TIMEOUT;
+	*ret_timeout = attributes_timeout(slice, &attributes);
 	return 0;
 }
 
@@ -191,6 +205,11 @@ static void reply_attributes(fuse_req_t request, fuse_ino_t inode)
 
 void on_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
+	const struct tree *tree = request_fs(request)->tree;
+
+	stats_add(getattrs, 1);
+	if (!is_control(inode) && tree_kind(tree, inode) != TREE_DIRECTORY)
+		lister_asked(request, tree_parent(tree, inode));
 	reply_attributes(request, inode);
 }
 
@@ -288,7 +307,7 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 	/* After the answer: until then the kernel holds back what the file has dirty, and dropping
 	 * pages may wait for that.
 	 */
-	if ((set & FUSE_SET_ATTR_SIZE) && tree_slice(fs->tree, inode)->alias)
+	if ((set & FUSE_SET_ATTR_SIZE) && slice_uncached(tree_slice(fs->tree, inode)))
 		stray_drop(fs, inode);
 }
 

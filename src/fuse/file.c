@@ -5,7 +5,7 @@
  * updated by writes that another sends past the cache. (Linux before 6.6 leaves such pages alone;
  * later ones drop them before the write, so that a concurrent read can still bring them back.)
  *
- *     alias                              direct, always
+ *     alias, or with drop-behind         direct, always
  *     while a direct writer is open      direct
  *     while no cached handle is open, and without writeback:
  *       write-only                       direct: one copy less, and writes as large as the caller's
@@ -19,7 +19,9 @@
 #include "fs.h"
 
 #include "cleanup.h"
+#include "overflow.h"
 #include "stats.h"
+#include "trim.h"
 
 #include <fcntl.h>
 
@@ -58,6 +60,7 @@ static struct waiting_open *make_waiting(fuse_req_t request, uint64_t index,
 			.node = handle->node,
 			.index = index,
 			.info = *info,
+			.device = worker_device(),
 		};
 	return waiting;
 }
@@ -94,7 +97,7 @@ static int choose_caching_locked(fuse_req_t request, const struct slice *slice, 
 	int result;
 
 	handle->losses = state->losses;
-	if (slice->alias || state->direct > 0 ||
+	if (slice_uncached(slice) || state->direct > 0 ||
 	    (past && !fs->writeback && state->cached == 0 && !state->dropping)) {
 		count_direct_locked(state, handle, access);
 		return 0;
@@ -163,6 +166,7 @@ static void open_slice(fuse_req_t request, uint32_t node, uint64_t index,
 	handle->resize = slice->resize;
 	handle->generation = slice_generation(slice);
 	handle->cursor = slice_error_sample(slice);
+	fetch_start(fs, node);
 	pthread_mutex_lock(&fs->states_lock);
 	result = choose_caching_locked(request, slice, index, handle, info);
 	pthread_mutex_unlock(&fs->states_lock);
@@ -174,12 +178,14 @@ static void open_slice(fuse_req_t request, uint32_t node, uint64_t index,
 
 void open_again(struct waiting_open *waiting)
 {
+	worker_set_device(waiting->device);
 	open_slice(waiting->request, waiting->node, waiting->index, &waiting->info);
 	free(waiting);
 }
 
 void open_done(struct waiting_open *waiting)
 {
+	worker_set_device(waiting->device);
 	reply_open(waiting->request, waiting->index, &waiting->info);
 	free(waiting);
 }
@@ -214,10 +220,27 @@ static struct handle *handle_of(fuse_req_t request, const struct fuse_file_info 
 	return handle_use(&request_fs(request)->handles, info->fh);
 }
 
+/* Before the answer to a request: with it the handle may be somebody else's. */
+static void note_passed(const struct slice *slice, struct handle *handle, uint64_t end)
+{
+	if (slice->effects & POLICY_DROP_BEHIND)
+		atomic_store(&handle->passed, end);
+}
+
+/* What slice_passed() leaves at the end of a stream. */
+static void drop_rest(const struct slice *slice, uint64_t passed)
+{
+	uint64_t length = min_u64(passed, SLICE_BEHIND_MAX);
+
+	slice_drop(slice, passed - length, length);
+}
+
 void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
 	struct fs *fs = request_fs(request);
 	struct handle *handle = handle_of(request, info);
+	const struct slice *slice = slice_of(request, inode);
+	uint64_t passed = atomic_load(&handle->passed);
 
 	if (!is_control(inode)) {
 		pthread_mutex_lock(&fs->states_lock);
@@ -228,6 +251,11 @@ void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
 	}
 	handle_close(&fs->handles, info->fh);
 	reply_status(request, 0);
+	if (slice && (slice->effects & POLICY_DROP_BEHIND)) {
+		drop_rest(slice, passed);
+		/* What sendfile(2) and private mappings have left in the mount's page cache. */
+		stray_drop(fs, inode);
+	}
 }
 
 /* What is too much for struct slice_ranges: through a buffer. */
@@ -272,9 +300,12 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	 * next. Pages of a private mapping are read through direct handles, too: those reads have
 	 * no owner.
 	 */
+	slice_advise(slice, offset, size);
 	result = slice_read_map(slice, offset, size, partial, &ranges);
 	if (result == -E2BIG) {
+		note_passed(slice, handle, offset + size);
 		read_by_copy(request, slice, size, offset, partial);
+		slice_passed(slice, offset, size);
 		return;
 	}
 	if (result < 0) {
@@ -282,6 +313,7 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 		return;
 	}
 	stats_add(read_bytes, ranges.size);
+	note_passed(slice, handle, offset + ranges.size);
 	/* The kernel copies out of the mapping. A page that has gone meanwhile fails the reply with
 	 * EFAULT, and the request with EIO.
 	 */
@@ -292,15 +324,20 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	if (result == -EFAULT)
 		stats_add_error(-EIO);
 	count_reply(result);
+	slice_ranges_taken(&ranges);
+	slice_passed(slice, offset, ranges.size);
+	trim_run();
 }
 
 /* Flush a range and take the errors that this handle has not seen. */
 static int flush_for(struct fs *fs, const struct slice *slice, struct handle *handle,
 		     uint64_t offset, uint64_t length)
 {
-	int result = slice_flush(slice, offset, length);
+	int result;
 	int seen;
 
+	worker_will_wait();
+	result = slice_flush(slice, offset, length);
 	pthread_mutex_lock(&fs->handles.lock);
 	seen = slice_error_check(slice, &handle->cursor);
 	pthread_mutex_unlock(&fs->handles.lock);
@@ -339,6 +376,7 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	stats_add(writes, 1);
 	stats_add(write_bytes, written);
 	if (written > 0) {
+		note_passed(slice, handle, offset + written);
 		/* With writeback the kernel says the times itself. */
 		if (!info->writepage || !fs->writeback)
 			attributes_touch(fs, inode);
@@ -358,12 +396,16 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 		count_reply(fuse_reply_write(request, written));
 	if (lost)
 		writeback_correct(fs, inode, offset + size);
+	if (slice)
+		slice_passed(slice, offset, written);
+	trim_run();
 }
 
 void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info)
 {
 	const struct slice *slice = slice_of(request, inode);
 	struct handle *handle = handle_of(request, info);
+	uint64_t passed = atomic_load(&handle->passed);
 	struct fs *fs = request_fs(request);
 	int result = 0;
 
@@ -378,6 +420,8 @@ void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_fi
 	if (result == 0 && slice && slice->writable && !handle->sync)
 		result = slice_check_held(slice, 0, UINT64_MAX);
 	reply_status(request, result);
+	if (slice)
+		drop_rest(slice, passed);
 }
 
 /* There may be data anywhere. */
@@ -418,8 +462,10 @@ void on_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, 
 {
 	const struct slice *slice = slice_of(request, inode);
 	struct handle *handle = handle_of(request, info);
-	int result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
+	int result;
 
+	worker_will_wait();
+	result = slice ? slice_allocate(slice, mode, offset, length) : -EBADF;
 	if (slice && handle->direct)
 		stray_drop(request_fs(request), inode);
 	if (result == 0)
@@ -439,6 +485,7 @@ void on_copy_file_range(fuse_req_t request, fuse_ino_t source, off_t source_offs
 	size_t copied = 0;
 	int result;
 
+	worker_will_wait();
 	if (!from || !to || flags)
 		result = -EINVAL;
 	else
@@ -455,4 +502,8 @@ void on_copy_file_range(fuse_req_t request, fuse_ino_t source, off_t source_offs
 		reply_status(request, result);
 	else
 		count_reply(fuse_reply_write(request, copied));
+	if (copied > 0) {
+		slice_drop(from, source_offset, copied);
+		slice_drop(to, target_offset, copied);
+	}
 }

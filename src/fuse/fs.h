@@ -4,6 +4,7 @@
 
 #include "session.h"
 #include "vec.h"
+#include "workers.h"
 
 #include <fuse_lowlevel.h>
 #include <pthread.h>
@@ -35,6 +36,7 @@ struct node_state {
 	uint32_t direct;     /* open handles that write past it */
 	bool filled;         /* the kernel may hold pages */
 	bool dropping;       /* a thread is dropping them; opens wait */
+	bool fetching;       /* a thread is reading all of it: fetch.c */
 	uint16_t mode;
 	bool has_mode;
 	bool has_uid;
@@ -69,6 +71,7 @@ struct handle {
 	bool counted_cached;
 	bool counted_writer;
 	bool counted_direct;
+	_Atomic uint64_t passed; /* where the last request ended, of a slice with drop-behind */
 	/* The thread that opened it + 1, and 0 from the first request through the handle on. */
 	_Atomic uint32_t opener;
 	char *text; /* of a control file, owned */
@@ -93,7 +96,17 @@ struct waiting_open {
 	uint32_t node;
 	uint64_t index; /* of its handle */
 	struct fuse_file_info info;
+	int device; /* that the answer goes through: workers.h */
 };
+
+/* A thread of a client that lists folders; lister.c. */
+struct lister {
+	_Atomic uint32_t thread;
+	_Atomic uint32_t directory; /* that it has listed last */
+	_Atomic int32_t balance;    /* above 0: attributes would have paid so far */
+};
+
+#define LISTERS 64
 
 struct fs {
 	const struct tree *tree;
@@ -103,8 +116,8 @@ struct fs {
 	struct node_state *states; /* by node; guarded by states_lock but for the times */
 	pthread_mutex_t states_lock;
 	struct waiting_open *waiting; /* guarded by states_lock */
-	unsigned drops;               /* guarded by states_lock: threads at it, or at sizes */
-	bool stopping;                /* guarded by states_lock: start no more of them */
+	unsigned drops; /* guarded by states_lock: threads at it, at sizes, and of fetch.c */
+	bool stopping;  /* guarded by states_lock: start no more of them */
 	pthread_cond_t drops_done;
 	VEC(uint32_t) strays; /* guarded by states_lock: nodes that are not STRAY_NONE */
 	uint64_t stray_notes; /* guarded by states_lock */
@@ -112,6 +125,7 @@ struct fs {
 	uid_t owner;
 	gid_t group;
 	struct timespec mounted;
+	struct lister listers[LISTERS]; /* by thread */
 	/* Decided when the kernel's features are known. */
 	bool xattr;
 	bool writeback;
@@ -165,6 +179,14 @@ void on_readdirplus(fuse_req_t request, fuse_ino_t inode, size_t size, off_t off
 void on_fsyncdir(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info);
 int flush_images(const struct tree *tree); /* all of them; the first error */
 
+/* lister.c */
+/* Whether the thread that requests asks about most entries that it is told. */
+bool lister_asks(fuse_req_t request);
+/* It has been told count entries of directory without their attributes. */
+void lister_told(fuse_req_t request, uint32_t directory, unsigned count);
+/* It has asked about an entry of directory that is no folder. */
+void lister_asked(fuse_req_t request, uint32_t directory);
+
 /* control.c */
 bool is_control(fuse_ino_t inode);
 fuse_ino_t control_lookup(fuse_ino_t parent, const char *name); /* 0: none */
@@ -184,6 +206,18 @@ void open_done(struct waiting_open *waiting);  /* the open that had them dropped
 int drop_start_locked(struct waiting_open *waiting);
 /* Wait until no thread is at it, and start no more; those of stray.c, too. */
 void drops_stop(struct fs *fs);
+
+/* fetch.c */
+/* The node is opened: start reading all of it, where it has advice=willneed. */
+void fetch_start(struct fs *fs, uint32_t node);
+
+/* Whether all handles of the slice are direct: those of aliases, and those of slices whose data are
+ * to leave the page cache at once.
+ */
+static inline bool slice_uncached(const struct slice *slice)
+{
+	return slice->alias || (slice->effects & POLICY_DROP_BEHIND);
+}
 
 /* stray.c */
 /* Before a read through a direct handle for the kernel's page cache. 0 or -ENOMEM. */

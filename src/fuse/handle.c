@@ -43,6 +43,7 @@ static void handle_clear(struct handle *handle)
 	handle->counted_cached = false;
 	handle->counted_writer = false;
 	handle->counted_direct = false;
+	atomic_store(&handle->passed, 0);
 	handle->text = NULL;
 	handle->text_size = 0;
 }

@@ -74,8 +74,20 @@ static void on_init(void *userdata, struct fuse_conn_info *connection)
 	want_feature(connection, FUSE_CAP_ASYNC_DIO, false);
 	want_feature(connection, FUSE_CAP_PARALLEL_DIROPS, true);
 	want_feature(connection, FUSE_CAP_EXPORT_SUPPORT, true);
-#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
-	want_feature(connection, FUSE_CAP_DIRECT_IO_ALLOW_MMAP, true);
+	/* Always asked for attributes, we decide who gets them: lister.c. The kernel's own decision
+	 * gives them to everybody at the start of a folder, and to `find -size`, which reads a
+	 * folder to its end and then asks, nowhere else.
+	 */
+	want_feature(connection, FUSE_CAP_READDIRPLUS, true);
+	want_feature(connection, FUSE_CAP_READDIRPLUS_AUTO, false);
+	/* DIRECT_IO_ALLOW_MMAP stays off: a shared mapping of an uncached file writes back whole
+	 * pages, with bytes from before a write that went past it.
+	 */
+#ifdef FUSE_CAP_OVER_IO_URING
+	/* There libfuse copies replies itself: a page that has gone would kill the daemon. The
+	 * option is refused by session.c, but libfuse has an environment variable, too.
+	 */
+	want_feature(connection, FUSE_CAP_OVER_IO_URING, false);
 #endif
 	/* Which the tree must allow: tree_defaults says what for. */
 	fs->writeback = want_feature(connection, FUSE_CAP_WRITEBACK_CACHE, fs->options->writeback);

@@ -12,6 +12,8 @@
 #include "signals.h"
 #include "stats.h"
 #include "status.h"
+#include "trim.h"
+#include "workers.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -20,11 +22,6 @@
 #include <sys/prctl.h>
 #include <sys/sysmacros.h>
 #include <syslog.h>
-
-/* Workers start as they are needed. Each may wait for a page of a slow image, and the requests for
- * other images need a free one: as many as clients can keep waiting, and more.
- */
-#define WORKERS_MAX 1024
 
 struct session {
 	const struct session_options *options;
@@ -134,13 +131,34 @@ static void cleanup_session(struct session **session)
 	session_free(*session);
 }
 
+/* What libfuse would take, and must not; NULL for nothing. */
+static const char *find_refused(const char *options)
+{
+	static const char io_uring[] = "io_uring";
+	const char *at = options;
+
+	while (at && *at) {
+		if (strncmp(at, io_uring, sizeof(io_uring) - 1) == 0)
+			return io_uring;
+		at += strcspn(at, ",");
+		at += *at == ',';
+	}
+	return NULL;
+}
+
 int session_new(const struct session_options *options, struct error *error, struct session **ret)
 {
+	const char *refused = find_refused(options->fuse_options);
 	_cleanup_(cleanup_session) struct session *session = calloc(1, sizeof(*session));
 	_cleanup_(cleanup_free) char *fuse_options = make_fuse_options(options);
 	char *arguments[] = { (char *)"mmapfs", (char *)"-o", fuse_options, NULL };
 	struct fuse_args parsed = FUSE_ARGS_INIT(3, arguments);
 
+	if (refused) {
+		error_add(error, NULL, "option '%s': is not supported, whatever libfuse can do",
+			  refused);
+		return -EINVAL;
+	}
 	if (!session || !fuse_options)
 		return -ENOMEM;
 	session->options = options;
@@ -213,6 +231,7 @@ int session_mount(struct session *session, const char *mountpoint, const struct 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* growing past RLIMIT_FSIZE is EFBIG */
 	signal(SIGIO, SIG_IGN);   /* somebody waits for a lease, which is dropped soon: lease.h */
+	signal(SIGCHLD, SIG_DFL); /* libfuse waits for mount(8) from 3.17 on; ignored, it cannot */
 	if (mount_quietly(session->fuse, mountpoint, &message) < 0) {
 		error_add(error, NULL, "%s: %s", mountpoint,
 			  message ?: kept_message("cannot be mounted"));
@@ -315,7 +334,7 @@ static void quiesce(void *context)
 
 static int run_loop(struct session *session)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	struct workers *workers;
 	struct stopper stopper = {
 		.session = session->fuse,
 		.mountpoint = session->mountpoint,
@@ -324,27 +343,23 @@ static int run_loop(struct session *session)
 		.quiesce = quiesce,
 		.context = &session->fs,
 	};
-	int result;
+	int result = workers_new(session->fuse, &workers);
 
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, WORKERS_MAX);
-	/* A queue of its own for each worker, where the device can be opened again. */
-	fuse_loop_cfg_set_clone_fd(config, access("/dev/fuse", R_OK | W_OK) == 0);
+	if (result < 0)
+		return result;
+	slice_on_wait(worker_will_wait);
 	result = stopper_start(&stopper);
 	if (result == 0) {
-		result = fuse_session_loop_mt(session->fuse, config);
+		result = workers_run(workers);
 		/* What is left of them returns, now that the connection is dead. */
 		drops_stop(&session->fs);
 		stopper_finish(&stopper);
 		if (session->fs.writeback && stopper.unsynced)
 			atomic_store(&session->fs.lost, true);
 	}
-	fuse_loop_cfg_destroy(config);
-	/* Positive: a signal number. ECONNABORTED: the unmount came while a request was on its
-	 * way.
-	 */
-	return result < 0 && result != -ECONNABORTED ? result : 0;
+	workers_free(workers);
+	/* ECONNABORTED: the unmount came while a request was on its way. */
+	return result == -ECONNABORTED ? 0 : result;
 }
 
 /* Put a dead descriptor in the place of the session's: fuse_session_unmount(), which must be called
@@ -396,12 +411,23 @@ static void log_losses(const struct session *session)
 	log_message(LOG_CRIT, "'%s': not everything reached the disk", session->mountpoint);
 }
 
+static void start_trimmer(uint64_t limit)
+{
+	int result = 0;
+
+	if (limit > 0)
+		result = trim_start(limit == SESSION_MEMORY_DEFAULT ? trim_limit_default() : limit);
+	if (result < 0)
+		log_message(LOG_WARNING, "memory is not limited: %s", strerror(-result));
+}
+
 int session_run(struct session *session)
 {
 	int result = serve_init(session->fuse);
 	int flushed;
 
 	if (result == 0) {
+		start_trimmer(session->options->memory);
 		/* Not before: INIT sets the kernel's own value. */
 		raise_limits(session);
 		session->options->ready(session->options->ready_context);
@@ -409,6 +435,7 @@ int session_run(struct session *session)
 	}
 	if (result < 0)
 		log_message(LOG_ERR, "session ended: %s", strerror(-result));
+	trim_stop();
 	unmount(session);
 	flushed = flush_images(session->fs.tree);
 	if (flushed == 0 && (image_error_count() > 0 || atomic_load(&session->fs.lost)))

@@ -17,9 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Interrupts the loop's wait; libfuse does not block it in any thread. */
-#define SIGNAL_WAKE SIGUSR1
-
 void signals_ending(sigset_t *ret)
 {
 	sigemptyset(ret);

@@ -35,6 +35,9 @@ struct stopper {
  */
 bool connection_alive(struct fuse_session *session);
 
+/* Does nothing but interrupt a wait; stopper_start() installs that. */
+#define SIGNAL_WAKE SIGUSR1
+
 /* The signals that end a mount: SIGTERM, SIGINT, SIGHUP. */
 void signals_ending(sigset_t *ret);
 

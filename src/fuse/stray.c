@@ -44,14 +44,14 @@ static int note_locked(struct fs *fs, uint32_t node)
 int stray_note(struct fs *fs, uint32_t node)
 {
 	struct node_state *state = &fs->states[node];
-	bool alias = tree_slice(fs->tree, node)->alias;
+	bool uncached = slice_uncached(tree_slice(fs->tree, node));
 	int result = 0;
 
 	pthread_mutex_lock(&fs->states_lock);
 	/* Else nobody writes past them: then only the next cached open must drop them. */
-	if (alias || state->direct > 0)
+	if (uncached || state->direct > 0)
 		result = note_locked(fs, node);
-	if (!alias) {
+	if (!uncached) {
 		state->filled = true;
 		state->generation = 0;
 	}
@@ -164,6 +164,7 @@ void stray_drop(struct fs *fs, uint32_t node)
 	pthread_mutex_lock(&fs->states_lock);
 	number = fs->stray_notes;
 	/* When stopping, no pages are worth a wait for a worker that may be gone. */
+	worker_will_wait();
 	while (!fs->stopping && collect_locked(fs, node, number, &batch, &others) == 0) {
 		if (batch.nodes.count == 0 && !others)
 			break;

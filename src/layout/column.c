@@ -20,18 +20,46 @@ int column_size(const char *text, const char *what, const struct location *at, s
 	return result < 0 ? -EINVAL : 0;
 }
 
-int column_access(const char *text, const struct location *at, struct error *error,
-		  enum image_access *ret)
+/* One option: 0, -EINVAL a bad value, -ENOENT unknown. */
+static int image_option(const char *option, struct image_options *options)
 {
-	if (strcmp(text, "ro") == 0)
-		*ret = IMAGE_ACCESS_RO;
-	else if (strcmp(text, "rw") == 0)
-		*ret = IMAGE_ACCESS_RW;
-	else {
-		error_add(error, at, "access '%.80s' is neither ro nor rw", text);
-		return -EINVAL;
+	if (strcmp(option, "ro") == 0) {
+		options->access = IMAGE_ACCESS_RO;
+	} else if (strcmp(option, "rw") == 0) {
+		options->access = IMAGE_ACCESS_RW;
+	} else if (strncmp(option, "size=", 5) == 0) {
+		options->has_size = true;
+		return size_parse(option + 5, strlen(option + 5), &options->size);
+	} else {
+		return policy_parse(option, &options->policy);
 	}
 	return 0;
+}
+
+/* What went wrong with an option of something, if it did: 0 or -EINVAL. */
+static int check_option(const char *what, const char *option, int fault, const struct location *at,
+			struct error *error)
+{
+	if (fault == -ENOENT)
+		error_add(error, at, "unknown %s option '%.80s'", what, option);
+	else if (fault < 0)
+		error_add(error, at, "%s option '%.80s': bad value", what, option);
+	return fault < 0 ? -EINVAL : 0;
+}
+
+int column_image_options(char *text, const struct location *at, struct error *error,
+			 struct image_options *ret)
+{
+	struct image_options options = *ret;
+	char *option;
+	int result = 0;
+
+	while ((option = strsep(&text, ",")) != NULL)
+		result = check_option("image", option, image_option(option, &options), at, error)
+				 ?: result;
+	if (result == 0)
+		*ret = options;
+	return result;
 }
 
 /* Seconds since 1970, with up to nine digits behind a point: "-1.5" is half a second before -1. */
@@ -97,7 +125,7 @@ static int slice_option(const char *option, struct slice_options *options)
 		options->has_mtime = true;
 		return read_time(option + 6, &options->mtime);
 	} else {
-		return -ENOENT;
+		return policy_parse(option, &options->policy);
 	}
 	return 0;
 }
@@ -109,16 +137,9 @@ int column_slice_options(char *text, const struct location *at, struct error *er
 	char *option;
 	int result = 0;
 
-	while ((option = strsep(&text, ",")) != NULL) {
-		int fault = slice_option(option, &options);
-
-		if (fault == -ENOENT)
-			error_add(error, at, "unknown slice option '%.80s'", option);
-		else if (fault < 0)
-			error_add(error, at, "slice option '%.80s': bad value", option);
-		if (fault < 0)
-			result = -EINVAL;
-	}
+	while ((option = strsep(&text, ",")) != NULL)
+		result = check_option("slice", option, slice_option(option, &options), at, error)
+				 ?: result;
 	if (result == 0)
 		*ret = options;
 	return result;

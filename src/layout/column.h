@@ -18,9 +18,17 @@ int column_slice_options(char *text, const struct location *at, struct error *er
 int column_layout_option(const char *text, const struct location *at, struct error *error,
 			 struct layout_request *ret);
 
-/* "ro" or "rw". */
-int column_access(const char *text, const struct location *at, struct error *error,
-		  enum image_access *ret);
+/* What a table says of an image. */
+struct image_options {
+	enum image_access access;
+	bool has_size;
+	uint64_t size;
+	struct memory_policy policy;
+};
+
+/* "rw,advice=random". Modifies text. */
+int column_image_options(char *text, const struct location *at, struct error *error,
+			 struct image_options *ret);
 
 /* path, or folder/path when it is relative, with symbolic links resolved where they can be. The
  * caller's; NULL when out of memory.

@@ -39,10 +39,13 @@ static int open_image(const struct opening *opening, const struct extent_view *e
 		      struct source_image *ret)
 {
 	const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY;
-	_cleanup_(cleanup_close) int fd = open(extent->path, flags | O_NONBLOCK);
+	_cleanup_(cleanup_close) int fd = -1;
 	struct stat status;
 	off_t size;
 
+	if (extent->memory)
+		return report_fault(opening, extent, "has nothing in it before it is mounted");
+	fd = open(extent->path, flags | O_NONBLOCK);
 	/* Somebody who writes to it has a lease on it for a moment, as our own mounts do. */
 	if (fd < 0 && errno == EWOULDBLOCK)
 		fd = open(extent->path, flags);

@@ -128,24 +128,40 @@ static int split_columns(struct reader *reader)
 	}
 }
 
-static int read_image(struct reader *reader)
+static int add_image(struct reader *reader, const struct image_options *options)
 {
 	_cleanup_(cleanup_free) char *path = NULL;
-	enum image_access access = IMAGE_ACCESS_AUTO;
-	int result;
+	const char *name = reader->columns[1];
 
-	reader->context = CONTEXT_NONE;
-	if (reader->count < 3 || reader->count > 4)
-		return fail(reader, "image wants NAME PATH [ro|rw]");
-	if (reader->count == 4) {
-		result = column_access(reader->columns[3], &reader->at, reader->error, &access);
-		if (result < 0)
-			return result;
+	if (strcmp(reader->columns[2], "memory") == 0) {
+		if (!options->has_size)
+			return fail(reader, "image '%s': memory wants size=SIZE", name);
+		return tree_builder_memory(reader->builder, name, options->size, options->access,
+					   reader->error);
 	}
+	if (options->has_size)
+		return fail(reader, "image '%s': size is for images in memory", name);
 	path = column_path(reader->folder, reader->columns[2]);
 	if (!path)
 		return -ENOMEM;
-	return tree_builder_image(reader->builder, reader->columns[1], path, access, reader->error);
+	return tree_builder_image(reader->builder, name, path, options->access, reader->error);
+}
+
+static int read_image(struct reader *reader)
+{
+	struct image_options options = { 0 };
+	int result = 0;
+
+	reader->context = CONTEXT_NONE;
+	if (reader->count < 3 || reader->count > 4)
+		return fail(reader, "image wants NAME PATH|memory [OPTIONS]");
+	if (reader->count == 4)
+		result = column_image_options(reader->columns[3], &reader->at, reader->error,
+					      &options);
+	result = result ?: add_image(reader, &options);
+	if (result == 0)
+		tree_builder_policy(reader->builder, options.policy);
+	return result;
 }
 
 /* IMAGE OFFSET LENGTH, beginning at the given column. */
@@ -238,6 +254,8 @@ static int read_owner(struct reader *reader, int column, struct slice_options *r
 		return -EINVAL;
 	if (ret->resize || ret->access != IMAGE_ACCESS_AUTO)
 		return fail(reader, "ro, rw and resize are for slices");
+	if (ret->policy.said)
+		return fail(reader, "memory options are for images and slices");
 	return 0;
 }
 

@@ -95,10 +95,19 @@ static struct widths measure(const struct tree *tree)
 
 static void write_image(const struct tree_image *image, const struct widths *widths, FILE *out)
 {
+	char size[SIZE_TEXT_MAX];
+
 	fputs("image   ", out);
 	write_column(image->name, widths->image, out);
-	table_write_escaped(image->path, out);
-	fputs(image->access == IMAGE_ACCESS_RW ? " rw\n" : " ro\n", out);
+	if (image_is_memory(image->image))
+		fputs("memory", out);
+	else
+		table_write_escaped(image->path, out);
+	fputs(image->access == IMAGE_ACCESS_RW ? " rw" : " ro", out);
+	if (image_is_memory(image->image))
+		fprintf(out, ",size=%s", size_format(image->memory_size, size));
+	policy_write(image->policy, out);
+	putc('\n', out);
 }
 
 static void write_extent(const struct tree *tree, const struct extent *extent,
@@ -170,6 +179,7 @@ static void write_slice(const struct tree *tree, const struct tree_item *item,
 	fputs(slice->writable ? " rw" : " ro", out);
 	if (slice->resize)
 		fputs(",resize", out);
+	policy_write(slice->policy, out);
 	write_owner(item, out);
 	for (const char *at = item->attributes; at && *at; at += strlen(at) + 1) {
 		putc(' ', out);

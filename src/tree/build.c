@@ -66,9 +66,31 @@ static int share_image(struct building *b, size_t index)
 			       "image '%s': the same file as image '%s'; give both the same access",
 			       b->tree->image_names.strings[index],
 			       b->tree->image_names.strings[request->first]);
+	if (request->policy.said != first->policy.said || request->policy.on != first->policy.on)
+		return fail_at(
+			b->builder, b->error, request->line,
+			"image '%s': the same file as image '%s'; give both the same options",
+			b->tree->image_names.strings[index],
+			b->tree->image_names.strings[request->first]);
 	slots[index].image = image_ref(slots[request->first].image);
 	b->image_sizes[index] = b->image_sizes[request->first];
 	return 1;
+}
+
+static int open_image(const struct building *b, const struct image_request *request,
+		      struct image **ret)
+{
+	enum image_access access = wanted_access(b, request);
+	unsigned flags = (b->defaults->no_lock ? IMAGE_NO_LOCK : 0) |
+			 (b->inspect ? IMAGE_INSPECT : 0) |
+			 (request->for_resize ? IMAGE_RESIZE : 0);
+	int result = request->memory
+			     ? image_create(request->path, request->memory_size, access, flags, ret)
+			     : image_open(request->path, access, flags, ret);
+
+	if (result == 0)
+		image_set_policy(*ret, policy_over(request->policy, b->defaults->policy));
+	return result;
 }
 
 static int open_one(struct building *b, size_t index)
@@ -80,10 +102,7 @@ static int open_one(struct building *b, size_t index)
 
 	if (result != 0)
 		return result < 0 ? result : 0;
-	result = image_open(request->path, wanted_access(b, request),
-			    (b->defaults->no_lock ? IMAGE_NO_LOCK : 0) |
-				    (b->inspect ? IMAGE_INSPECT : 0),
-			    &slot->image);
+	result = open_image(b, request, &slot->image);
 	if (result == 0)
 		result = image_size(slot->image, &b->image_sizes[index]);
 	if (result < 0)
@@ -174,7 +193,7 @@ static int join_uses(struct tree_builder *builder)
 		bool block_device;
 
 		images[i].first = i;
-		if (stat(images[i].path, &status) < 0)
+		if (images[i].memory || stat(images[i].path, &status) < 0)
 			continue;
 		block_device = S_ISBLK(status.st_mode);
 		keys[count++] = (struct file_key){
@@ -198,6 +217,8 @@ static void open_images(struct building *b)
 	struct tree_builder *builder = b->builder;
 
 	for (size_t i = 0; i < builder->images.count; i++) {
+		b->tree->images[i].memory_size = builder->images.data[i].memory_size;
+		b->tree->images[i].policy = builder->images.data[i].policy;
 		builder->images.data[i].failed = open_one(b, i) < 0;
 		b->tree->images[i].path = steal_pointer(&builder->images.data[i].path);
 	}
@@ -364,6 +385,16 @@ static void resolve_access(struct building *b, const struct item_request *reques
 			"slice '%s': resize needs a writable tail slice of a regular file", name);
 }
 
+/* What of its own policy and those of its images comes to hold. */
+static void resolve_policy(const struct item_request *request, struct slice *slice)
+{
+	slice->policy = request->options.policy;
+	for (uint32_t i = 0; i < slice->extent_count; i++)
+		if (slice->extents[i].image)
+			slice->effects |=
+				policy_over(slice->policy, image_policy(slice->extents[i].image)).on;
+}
+
 static void resolve_slice(struct building *b, size_t index)
 {
 	struct tree_builder *builder = b->builder;
@@ -386,6 +417,7 @@ static void resolve_slice(struct building *b, size_t index)
 	slice->extent_count = end - request->first_extent;
 	resolve_owner(b, request, allowed.mode, slice, &b->tree->slots[index]);
 	resolve_access(b, request, &allowed, slice);
+	resolve_policy(request, slice);
 	if (allowed.outside)
 		b->tree->slots[index].flags |= SLOT_OUTSIDE;
 }
@@ -476,8 +508,12 @@ static int build(struct building *b)
 		return result;
 	open_images(b);
 	sort_images(b->tree);
-	for (size_t i = 0; i < b->tree->item_count; i++)
+	for (size_t i = 0; i < b->tree->item_count && result == 0; i++) {
 		resolve_item(b, i);
+		result = slice_note_images(&b->tree->slices[i]);
+	}
+	if (result < 0)
+		return result;
 	b->tree->paths = steal_pointer(&b->builder->paths.data);
 	/* What comes now takes memory of its own, of as many slices. */
 	free(steal_pointer(&b->builder->extents.data));

@@ -53,10 +53,10 @@ void tree_builder_set_line(struct tree_builder *builder, unsigned long line)
 	builder->line = min_u64(line, UINT32_MAX);
 }
 
-int tree_builder_image(struct tree_builder *builder, const char *name, const char *path,
-		       enum image_access access, struct error *error)
+static int add_image(struct tree_builder *builder, const char *name, const char *path,
+		     const struct image_request *wanted, struct error *error)
 {
-	struct image_request request = { .access = access, .line = builder->line };
+	struct image_request request = *wanted;
 	uint32_t number;
 	int result;
 
@@ -73,6 +73,7 @@ int tree_builder_image(struct tree_builder *builder, const char *name, const cha
 	result = vec_reserve(&builder->images, 1);
 	if (result < 0)
 		return result;
+	request.line = builder->line;
 	request.path = strdup(path);
 	if (!request.path)
 		return -ENOMEM;
@@ -85,6 +86,34 @@ int tree_builder_image(struct tree_builder *builder, const char *name, const cha
 	if (result == -EEXIST)
 		return fail_here(builder, error, "image '%s': name given twice", name);
 	return result;
+}
+
+int tree_builder_image(struct tree_builder *builder, const char *name, const char *path,
+		       enum image_access access, struct error *error)
+{
+	const struct image_request request = { .access = access };
+
+	return add_image(builder, name, path, &request, error);
+}
+
+int tree_builder_memory(struct tree_builder *builder, const char *name, uint64_t size,
+			enum image_access access, struct error *error)
+{
+	const struct image_request request = { .access = access,
+					       .memory = true,
+					       .memory_size = size };
+	_cleanup_(cleanup_free) char *path = NULL;
+
+	if (asprintf(&path, "memory:%s", name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	return add_image(builder, name, path, &request, error);
+}
+
+void tree_builder_policy(struct tree_builder *builder, struct memory_policy policy)
+{
+	builder->images.data[builder->images.count - 1].policy = policy;
 }
 
 /* Append a text to the arena of names. */
@@ -376,6 +405,7 @@ int tree_builder_visit(struct tree_builder *builder, const char *name, extent_vi
 		if (extent->image != ZEROS) {
 			view.image = builder->image_names.strings[extent->image];
 			view.path = builder->images.data[extent->image].path;
+			view.memory = builder->images.data[extent->image].memory;
 		}
 		result = visit(context, &view);
 	}
@@ -393,6 +423,7 @@ int tree_builder_visit_image(struct tree_builder *builder, const char *name, ext
 		return result;
 	view.image = builder->image_names.strings[number];
 	view.path = builder->images.data[number].path;
+	view.memory = builder->images.data[number].memory;
 	view.access = builder->images.data[number].access;
 	return visit(context, &view);
 }

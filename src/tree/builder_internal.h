@@ -12,7 +12,10 @@ struct image_request {
 	uint32_t line;
 	bool for_resize; /* some slice may resize it, so it may be empty */
 	bool for_write;  /* some slice is not ro */
-	uint32_t first;  /* the first image that is the same file; itself, mostly */
+	bool memory;     /* of memory_size bytes, and path only names it */
+	uint64_t memory_size;
+	struct memory_policy policy;
+	uint32_t first; /* the first image that is the same file; itself, mostly */
 	bool failed;
 };
 

@@ -268,6 +268,8 @@ void tree_free(struct tree *tree)
 	free(tree->images_sorted);
 	names_clear(&tree->image_names);
 	free(tree->nodes);
+	for (size_t i = 0; tree->slices && i < tree->item_count; i++)
+		free(tree->slices[i].images);
 	free(tree->slices);
 	free(tree->slots);
 	free(tree->extents);
@@ -373,6 +375,8 @@ struct tree_image tree_image_at(const struct tree *tree, size_t index)
 		.path = tree->images[index].path,
 		.access = image_writable(image) ? IMAGE_ACCESS_RW : IMAGE_ACCESS_RO,
 		.image = image,
+		.memory_size = tree->images[index].memory_size,
+		.policy = tree->images[index].policy,
 	};
 }
 

@@ -40,6 +40,8 @@ struct slot {
 
 struct image_slot {
 	char *path;
+	uint64_t memory_size; /* of an image in memory */
+	struct memory_policy policy;
 	struct image *image;
 };
 

@@ -1,32 +1,66 @@
 # SPDX-License-Identifier: MIT
 """Ways to get at a byte range of an image as a file, one class each.
 
-A provider serves the range while its `serve()` context is open and yields the path to use and the
-offset in it. Each start is cold on its own side: a new mount, or a new loop device.
+A provider serves the range while its `serve()` context is open, and yields the Place where it is to
+be found. Each start is cold on its own side: a new mount, or a new loop device. Whatever is started
+ends with this process, however it ends.
 """
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import time
 
-TIMEOUT_S = 30
+TIMEOUT_S = 60
+NAMES = 1000
+NAMED_SIZE = 4096
+
+
+class Cannot(Exception):
+    """There is nothing to measure here; not a failure."""
 
 
 class Range:
-    def __init__(self, image, offset, size):
+    """Bytes of an image; `rest` is another range of it, to be served beside by who can."""
+
+    def __init__(self, image, offset, size, rest=None):
         self.image = image
         self.offset = offset
         self.size = size
+        self.rest = rest
+
+
+class Place:
+    """Where a provider shows a range: a file, and the offset in it; the same for its rest."""
+
+    def __init__(self, part, path, offset=0, rest=None):
+        self.path = path
+        self.offset = offset
+        self.size = part.size
+        self.rest = rest
+        if part.rest and not rest:
+            self.rest = Place(part.rest, part.rest.image, part.rest.offset)
 
 
 def run(*command):
+    """What the command says on its standard output."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, check=False)
+                          stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}: {done.stdout}")
+        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}: "
+                           f"{done.stderr.strip()}")
     return done.stdout.strip()
+
+
+def version_of(*command):
+    """The first number with a dot in what it says."""
+    try:
+        found = re.search(r"\d+\.[\w.+-]*", run(*command))
+    except (OSError, RuntimeError):
+        return None
+    return found[0] if found else None
 
 
 def is_mounted(path):
@@ -36,28 +70,31 @@ def is_mounted(path):
 
 
 @contextlib.contextmanager
-def mounted_by(command, mountpoint, stop_first=False):
+def mounted_by(command, mountpoint, unmount=("fusermount3", "-u"), stop_first=False):
     """The mount that a program in the foreground makes.
 
     It ends with its mount; one that would live on without it is told to stop first, and unmounts.
     """
-    # In a session of its own, so that Ctrl-C does not end it before us.
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    # In a session of its own, so that Ctrl-C does not end it before us; but it dies with us.
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *command],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                start_new_session=True)
     try:
         deadline = time.monotonic() + TIMEOUT_S
         while not is_mounted(mountpoint):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} does not mount")
-            time.sleep(0.01)
+            time.sleep(0.005)
         yield
     finally:
         if stop_first:
             process.terminate()
             wait(process)
         if is_mounted(mountpoint):
-            run("fusermount3", "-u", mountpoint)
+            run(*unmount, mountpoint)
         wait(process)
+    if process.returncode != 0:
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}")
 
 
 def wait(process):
@@ -68,49 +105,71 @@ def wait(process):
         process.wait()
 
 
-class Native:
-    """The image itself: what there is to reach."""
+class Provider:
+    """One that is a program, or several, looked for in PATH."""
 
-    name = "native"
-    fuse = False
-
-    def missing(self):
-        return None
-
-    @contextlib.contextmanager
-    def serve(self, part, folder):
-        yield part.image, part.offset
-
-
-class Loop:
-    name = "loop"
-    fuse = False
-
-    def missing(self):
-        return None if os.geteuid() == 0 else "needs root"
-
-    @contextlib.contextmanager
-    def serve(self, part, folder):
-        device = run("losetup", "--find", "--show", f"--offset={part.offset}",
-                     f"--sizelimit={part.size}", part.image)
-        try:
-            yield device, 0
-        finally:
-            run("losetup", "--detach", device)
-
-
-class Program:
-    """A provider that is one program, looked for in PATH."""
-
-    fuse = True
+    name = None
+    kind = "peer"  # or "base", or "ours"
     programs = ()
+
+    # Serves a folder of NAMES small files, where there are folders: a context, as serve() is.
+    serve_names = None
 
     def missing(self):
         absent = [program for program in self.programs if not shutil.which(program)]
         return f"no {' '.join(absent)}" if absent else None
 
+    def version(self):
+        return version_of(self.programs[0], "--version") if self.programs else None
 
-class Qemu(Program):
+
+class Native(Provider):
+    """The image itself: what there is to reach."""
+
+    name = "native"
+    kind = "base"
+
+    @contextlib.contextmanager
+    def serve(self, part, folder):
+        yield Place(part, part.image, part.offset)
+
+    @contextlib.contextmanager
+    def serve_names(self, part, folder):
+        yield Place(part, make_names(folder))
+
+
+def make_names(folder):
+    path = os.path.join(folder, "names")
+    if not os.path.isdir(path):
+        os.mkdir(path)
+        for number in range(NAMES):
+            with open(os.path.join(path, f"{number:06}"), "wb") as file:
+                file.truncate(NAMED_SIZE)
+    return path
+
+
+class Loop(Provider):
+    name = "loop"
+    kind = "base"
+    programs = ("losetup",)
+
+    def missing(self):
+        return super().missing() if os.geteuid() == 0 else "needs root"
+
+    @contextlib.contextmanager
+    def serve(self, part, folder):
+        device = run("losetup", "--find", "--show", f"--offset={part.offset}",
+                     f"--sizelimit={part.size}", part.image)
+        # While it is open, to detach it means: at its last close, which is ours.
+        holder = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            run("losetup", "--detach", device)
+            yield Place(part, device)
+        finally:
+            os.close(holder)
+
+
+class Qemu(Provider):
     name = "qemu"
     programs = ("qemu-storage-daemon",)
 
@@ -127,10 +186,10 @@ class Qemu(Program):
             "--export", f"type=fuse,id=export,node-name=slice,mountpoint={path},writable=on",
         ]
         with mounted_by(command, path, stop_first=True):
-            yield path, 0
+            yield Place(part, path)
 
 
-class Nbdfuse(Program):
+class Nbdfuse(Provider):
     name = "nbdfuse"
     programs = ("nbdfuse", "nbdkit")
 
@@ -142,24 +201,121 @@ class Nbdfuse(Program):
                    "--exit-with-parent", "--filter=offset", "file", part.image,
                    f"offset={part.offset}", f"range={part.size}", "]"]
         with mounted_by(command, mountpoint):
-            yield os.path.join(mountpoint, "slice"), 0
+            yield Place(part, os.path.join(mountpoint, "slice"))
 
 
-class Mmapfs(Program):
-    name = "mmapfs"
+class Fusefile(Provider):
+    """In Debian from 13 on."""
 
-    def __init__(self, program):
-        self.program = program
-
-    def missing(self):
-        return None if self.program else "not built"
+    name = "fusefile"
+    programs = ("fusefile",)
 
     @contextlib.contextmanager
     def serve(self, part, folder):
+        path = os.path.join(folder, "fusefile")
+        with open(path, "wb"):
+            pass
+        command = ["fusefile", "-f", path, f"{part.image}/{part.offset}+{part.size}"]
+        with mounted_by(command, path):
+            yield Place(part, path)
+
+
+class Bindfs(Provider):
+    """Shows the image whole: the range is at its own offset."""
+
+    name = "bindfs"
+    programs = ("bindfs",)
+
+    @contextlib.contextmanager
+    def mirror(self, source, folder):
+        mountpoint = os.path.join(folder, "bindfs")
+        os.makedirs(mountpoint, exist_ok=True)
+        command = ["bindfs", "-f", "--no-allow-other", "-o", "big_writes", source, mountpoint]
+        with mounted_by(command, mountpoint):
+            yield mountpoint
+
+    @contextlib.contextmanager
+    def serve(self, part, folder):
+        source, name = os.path.split(part.image)
+        with self.mirror(source, folder) as mountpoint:
+            yield Place(part, os.path.join(mountpoint, name), part.offset)
+
+    @contextlib.contextmanager
+    def serve_names(self, part, folder):
+        with self.mirror(make_names(folder), folder) as mountpoint:
+            yield Place(part, mountpoint)
+
+
+class Mmapfs(Provider):
+    name = "mmapfs"
+    kind = "ours"
+    options = ()
+
+    def __init__(self, program, name=None):
+        self.program = program
+        self.name = name or self.name
+
+    def missing(self):
+        return None if self.program else "MMAPFS names no program"
+
+    def version(self):
+        return version_of(self.program, "--version")
+
+    def slices(self, part):
+        yield "slice", part
+        if part.rest:
+            yield "rest", part.rest
+
+    @contextlib.contextmanager
+    def mount(self, lines, folder):
         mountpoint = os.path.join(folder, "mmapfs")
         os.makedirs(mountpoint, exist_ok=True)
-        run(self.program, "-s", f"slice={part.image}@{part.offset}+{part.size}", mountpoint)
-        try:
-            yield os.path.join(mountpoint, "slice"), 0
-        finally:
-            run(self.program, "umount", mountpoint)
+        table = os.path.join(folder, "table")
+        with open(table, "w", encoding="utf-8") as out:
+            out.writelines(lines)
+        command = [self.program, "-f", *self.options, "-t", table, mountpoint]
+        with mounted_by(command, mountpoint, unmount=(self.program, "umount")):
+            yield mountpoint
+
+    @contextlib.contextmanager
+    def serve(self, part, folder):
+        lines = [f"image image {part.image}\n"]
+        lines += [f"slice {name} image {some.offset} {some.size}\n"
+                  for name, some in self.slices(part)]
+        with self.mount(lines, folder) as mountpoint:
+            rest = Place(part.rest, os.path.join(mountpoint, "rest")) if part.rest else None
+            yield Place(part, os.path.join(mountpoint, "slice"), 0, rest)
+
+    @contextlib.contextmanager
+    def serve_names(self, part, folder):
+        lines = [f"image image {part.image}\n"]
+        lines += [f"slice {number:06} image {number * NAMED_SIZE} {NAMED_SIZE}\n"
+                  for number in range(NAMES)]
+        with self.mount(lines, folder) as mountpoint:
+            yield Place(part, mountpoint)
+
+
+class MmapfsAlias(Mmapfs):
+    """The slice shares its first page with another writable one, and so is uncached."""
+
+    name = "mmapfs-alias"
+    serve_names = None
+
+    def slices(self, part):
+        yield from super().slices(part)
+        yield "alias", Range(part.image, part.offset, 4096)
+
+
+class MmapfsWriteback(Mmapfs):
+    name = "mmapfs-writeback"
+    options = ("-o", "writeback")
+    serve_names = None
+
+    def missing(self):
+        return super().missing() or (None if re.search(r"^\s+writeback\b", run(
+            self.program, "--help"), re.MULTILINE) else "this mmapfs has no -o writeback")
+
+
+def all_providers(mmapfs):
+    return [Native(), Loop(), Qemu(), Nbdfuse(), Fusefile(), Bindfs(), Mmapfs(mmapfs),
+            MmapfsAlias(mmapfs), MmapfsWriteback(mmapfs)]

@@ -247,6 +247,19 @@ image_mapping() {
 	done
 }
 
+# From 3.18 on libfuse takes the option, and a variable; it then copies replies in the daemon, which a
+# page that has gone would kill.
+@test "io_uring is refused, and the variable that asks libfuse for it changes nothing" {
+	refused 2 io_uring -- -o io_uring "$disk" "$mnt"
+	refused 2 io_uring -- -o noatime,io_uring_q_depth=8 "$disk" "$mnt"
+	refused 2 io_uring -- plan -o io_uring "$disk"
+
+	FUSE_URING_ENABLE=1 mount_detached "$disk" "$mnt"
+	cmp "$disk" "$mnt/disk"
+	refute grep -q '^fuse-ring' /proc/"$(daemon_of "$mnt")"/task/*/comm
+	unmount_detached "$mnt"
+}
+
 @test "whatever the options, umount knows the mount again" {
 	mmapfs -o subtype=other "$disk" "$mnt"
 	if [ "$status" -eq 0 ]; then

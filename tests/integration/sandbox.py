@@ -26,10 +26,10 @@ GROUPS = {
     "memory": "madvise munmap",  # mmap and mprotect: below
     # The images, tables, /dev/fuse, what is in /proc and /sys; no name is ever made or removed.
     "files": "close close_range dup2 dup3 faccessat2 fcntl fstatfs ioctl lseek openat pipe2 "
-             "read readlink statfs write",
+             "read readlink statfs statx write",
     # What requests come to.
-    "requests": "copy_file_range fallocate fdatasync fsync ftruncate msync pwrite64 pwritev2 "
-                "writev",
+    "requests": "copy_file_range fallocate fdatasync fsync ftruncate msync preadv2 pwrite64 "
+                "pwritev2 writev",
     "identity": "geteuid getegid getgid getpid gettimeofday clock_gettime getuid",
     # Mounts, and the lock on a mountpoint.
     "mount": "flock memfd_create mount umount2 syncfs",

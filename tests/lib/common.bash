@@ -22,6 +22,7 @@
 #   unmount [MOUNTPOINT]                        by `mmapfs umount`; fails on a dirty end
 #   remount                                     the same command line once more
 #   expect_log REGEX                            such lines are due in the daemon's log
+#   expect_hugepages_note IMAGE                 that hugepages cannot be had for an image in memory
 #   expect_exit STATUS                          the daemon will end with this, not with 0
 #   stat_value NAME                             a counter of .mmapfs/stats
 #
@@ -145,7 +146,7 @@ helper() {
 			return 0
 		fi
 	done
-	for source in "$checkout"/tests/{lib,integration}/"$name.c"; do
+	for source in "$checkout"/tests/{lib,integration,bench}/"$name.c"; do
 		[ -e "$source" ] || continue
 		(
 			flock 9
@@ -377,6 +378,14 @@ log_check() {
 	done
 }
 
+# expect_hugepages_note IMAGE: where the system keeps its huge pages from memory
+expect_hugepages_note() {
+	if ! grep -qsE '\[(always|within_size|advise|force)\]' \
+		/sys/kernel/mm/transparent_hugepage/shmem_enabled; then
+		expect_log "image '$1': hugepages: this system has none for memory"
+	fi
+}
+
 # logs_check_expected: what was announced must be there, in the log of one of the test's daemons.
 logs_check_expected() {
 	local regex
@@ -394,15 +403,6 @@ logs_check_expected() {
 stat_value() {
 	awk -v name="$1" '$1 == name { print $2; found = 1 } END { exit !found }' \
 		"${2:-$mnt}/.mmapfs/stats"
-}
-
-# libfuse_at_least VERSION: of the libfuse that the program runs with
-libfuse_at_least() {
-	local version
-
-	version=$("$MMAPFS" --version | grep -oE 'fuse[^0-9]*[0-9]+\.[0-9]+(\.[0-9]+)?' |
-		grep -oE '[0-9]+\.[0-9.]+')
-	[ "$(printf '%s\n' "$1" "$version" | sort -V | head -n 1)" = "$1" ]
 }
 
 # --- calls ---------------------------------------------------------------------------------------

@@ -24,17 +24,17 @@ static struct {
 	bool full;      /* only room bytes are taken */
 	size_t room;
 	int error; /* errno, when full or for calls that take no bytes */
-	/* After so many true answers fstat(2) says so many times that the file has this size. */
+	/* After so many true answers fstat and statx say so many times that it has this size. */
 	unsigned truths;
 	unsigned lies;
 	uint64_t lie;
-	bool blind; /* fstat(2) fails */
+	bool blind; /* fstat and statx fail */
 	/* During so many reads the file is cut to this size and grown again by what it had. */
 	unsigned cuts;
 	uint64_t cut;
 } faults;
 
-static unsigned calls; /* of the functions below, but fstat(2) */
+static unsigned calls; /* of the functions below, but those */
 
 static int without_faults(void **state)
 {
@@ -161,12 +161,9 @@ int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length)
 	return fails() ? -1 : __real_fallocate64(fd, mode, offset, length);
 }
 
-int __real_fstat64(int fd, struct stat *status);
-int __wrap_fstat64(int fd, struct stat *status);
-int __wrap_fstat64(int fd, struct stat *status)
+/* What a look at the file's size says. 0, or -1 and errno. */
+static int look(uint64_t *size)
 {
-	int result = __real_fstat64(fd, status);
-
 	if (faults.blind) {
 		errno = EIO;
 		return -1;
@@ -175,8 +172,32 @@ int __wrap_fstat64(int fd, struct stat *status)
 		faults.truths--;
 	} else if (faults.lies > 0) {
 		faults.lies--;
-		status->st_size = faults.lie;
+		*size = faults.lie;
 	}
+	return 0;
+}
+
+int __real_fstat64(int fd, struct stat *status);
+int __wrap_fstat64(int fd, struct stat *status);
+int __wrap_fstat64(int fd, struct stat *status)
+{
+	int result = __real_fstat64(fd, status);
+	uint64_t size = status->st_size;
+
+	result = result ?: look(&size);
+	status->st_size = size;
+	return result;
+}
+
+int __real_statx(int fd, const char *path, int flags, unsigned mask, struct statx *status);
+int __wrap_statx(int fd, const char *path, int flags, unsigned mask, struct statx *status);
+int __wrap_statx(int fd, const char *path, int flags, unsigned mask, struct statx *status)
+{
+	int result = __real_statx(fd, path, flags, mask, status);
+	uint64_t size = status->stx_size;
+
+	result = result ?: look(&size);
+	status->stx_size = size;
 	return result;
 }
 

@@ -250,9 +250,9 @@ static void missing_image_is_named_with_its_folder(void **state)
 static void lines_want_their_columns(void **state)
 {
 	assert_text_refused("image\nimage a\nimage a b ro c\n",
-			    "t:1: image wants NAME PATH [ro|rw]",
-			    "t:2: image wants NAME PATH [ro|rw]",
-			    "t:3: image wants NAME PATH [ro|rw]");
+			    "t:1: image wants NAME PATH|memory [OPTIONS]",
+			    "t:2: image wants NAME PATH|memory [OPTIONS]",
+			    "t:3: image wants NAME PATH|memory [OPTIONS]");
 	assert_text_refused("slice\nslice a - 0\nslice a - 0 1 ro x\n",
 			    "t:1: slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS [KEY=VALUE...]]",
 			    "t:2: slice wants NAME IMAGE OFFSET LENGTH|- [OPTIONS [KEY=VALUE...]]",
@@ -284,11 +284,12 @@ static void bad_sizes_are_refused(void **state)
 			    "t:3: offset '-' is not a size", "t:4: length '8E' is too large");
 }
 
-static void bad_access_is_refused(void **state)
+static void bad_image_options_are_refused(void **state)
 {
-	assert_text_refused("image a x wr\nimage b x ro,rw\n",
-			    "t:1: access 'wr' is neither ro nor rw",
-			    "t:2: access 'ro,rw' is neither ro nor rw");
+	assert_text_refused("image a x wr\nimage b x ro,\nimage c x mode=0600,size=x\n",
+			    "t:1: unknown image option 'wr'", "t:2: unknown image option ''",
+			    "t:3: unknown image option 'mode=0600'",
+			    "t:3: image option 'size=x': bad value");
 }
 
 static void bad_options_are_refused(void **state)
@@ -554,7 +555,7 @@ int main(void)
 		cmocka_unit_test(lines_want_their_columns),
 		cmocka_unit_test(unknown_entries_are_refused),
 		cmocka_unit_test(bad_sizes_are_refused),
-		cmocka_unit_test(bad_access_is_refused),
+		cmocka_unit_test(bad_image_options_are_refused),
 		cmocka_unit_test(bad_options_are_refused),
 		cmocka_unit_test(extent_needs_a_slice_right_before_it),
 		cmocka_unit_test(extents_of_a_refused_slice_are_passed_over),

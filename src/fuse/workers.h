@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FUSE_WORKERS_H
+#define FUSE_WORKERS_H
+
+#include <fuse_lowlevel.h>
+
+/* The threads that take requests from /dev/fuse and answer them. Any of them takes any request. */
+struct workers;
+
+/* -ENOMEM, or what fuse_session_custom_io() said. *ret is the caller's (workers_free). */
+int workers_new(struct fuse_session *session, struct workers **ret);
+
+/* Serve until the session is told to exit or the connection ends; the calling thread watches over
+ * the workers, and a signal that interrupts it makes it look at the session. All of them have left
+ * when this returns: 0, or negative errno when the connection failed.
+ */
+int workers_run(struct workers *workers);
+
+/* Closes their descriptors: only when nobody will answer a request any more. Takes NULL. */
+void workers_free(struct workers *workers);
+
+/* The calling worker is about to wait, for the disk or for other requests: let another one take
+ * its place. Until its request is done; of no effect in other threads.
+ */
+void worker_will_wait(void);
+
+/* A request must be answered through the descriptor that it came by. For answers given by another
+ * thread: remember it where the request comes, and set it in the thread that answers.
+ */
+int worker_device(void);
+void worker_set_device(int device);
+
+#endif
