@@ -20,6 +20,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -253,6 +254,10 @@ static int serve(const struct source *source, const struct options *options,
 		 check_images_outside(tree, mountpoint);
 	if (result != 0 || options->fake)
 		return result;
+	/* What building has taken and given back lies in pieces between what stays: of a million
+	 * slices a fifth.
+	 */
+	malloc_trim(0);
 	readiness.mountpoint = mountpoint;
 	result = prepare(tree);
 	if (result != 0)

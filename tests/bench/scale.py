@@ -366,7 +366,7 @@ def number(value):
 
 
 def print_table(name, rows):
-    columns = list(rows[-1][1])
+    columns = [column for column in TITLES if column in rows[-1][1]]
     print(f"| {name} | " + " | ".join(TITLES[column] for column in columns) + " |")
     print("| ---: |" + " ---: |" * len(columns))
     for count, row in rows:
