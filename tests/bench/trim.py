@@ -4,7 +4,7 @@
 
 There is a mount for each limit, with an image of its own, all at once. Each round gives every mount
 the same number of operations at random places, in turn. Shown are medians of operations a second,
-against the first limit, and the most that each daemon held.
+against the first limit; the daemon's processor time for one; and the most that each daemon held.
 """
 
 import argparse
@@ -84,6 +84,12 @@ class Mount:
         with open(os.path.join(self.folder, ".mmapfs/stats"), encoding="ascii") as lines:
             return dict(line.split() for line in lines)
 
+    def processor_time(self):
+        """Seconds so far."""
+        with open(f"/proc/{self.stats()['pid']}/stat", encoding="ascii") as line:
+            fields = line.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def look(self):
         with open(f"/proc/{self.stats()['pid']}/status", encoding="ascii") as lines:
             for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", lines.read(), re.MULTILINE):
@@ -115,23 +121,25 @@ def run(mount, cell, count, size, chance):
 def measure(args, folder):
     chance = random.Random(args.seed)
     rates = {limit: [] for limit in args.limits}
+    share = args.operations // args.rounds
     with contextlib.ExitStack() as stack:
         mounts = [Mount(limit, args.size, folder, stack) for limit in args.limits]
         for turn in range(args.rounds):
             for mount in mounts[turn % len(mounts):] + mounts[:turn % len(mounts)]:
-                rates[mount.limit].append(
-                    run(mount, args.cell, args.operations // args.rounds, args.size, chance))
+                rates[mount.limit].append(run(mount, args.cell, share, args.size, chance))
         return [{"limit": mount.limit, "rate": statistics.median(rates[mount.limit]),
+                 "processor": mount.processor_time() / (share * args.rounds),
                  "most": mount.most, "stats": mount.stats()} for mount in mounts]
 
 
 def show(cell, found):
     print(f"\n{cell}\n")
-    print("| memory= | a second | : first | page tables, MiB | mapped, MiB | anonymous, MiB "
+    print("| memory= | a second | : first | processor, us | : first | page tables, MiB | mapped, MiB | anonymous, MiB "
           "| regions dropped |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for one in found:
         print(f"| {one['limit']} | {one['rate']:.0f} | {one['rate'] / found[0]['rate']:.2f} "
+              f"| {one['processor'] * 1e6:.1f} | {one['processor'] / found[0]['processor']:.2f} "
               f"| {one['most']['VmPTE'] / MIB:.1f} | {one['most']['RssFile'] / MIB:.0f} "
               f"| {one['most']['RssAnon'] / MIB:.0f} | {one['stats']['trimmed_regions']} |",
               flush=True)
