@@ -321,8 +321,8 @@ static void mount_options_are_a_comma_list(void **state)
 {
 	struct parsed parsed;
 
-	parse_good(&parsed, "-o", "ro,uid=7,gid=8,mode=0604,cache=none,writeback,xattr,lock=off,table",
-		   "a", "b");
+	parse_good(&parsed, "-o",
+		   "ro,uid=7,gid=8,mode=0604,cache=none,writeback,xattr,lock=off,table", "a", "b");
 	assert_true(parsed.options.read_only);
 	assert_int_equal(parsed.options.uid, 7);
 	assert_int_equal(parsed.options.gid, 8);
