@@ -143,6 +143,9 @@ static int set_mount_option(struct options *options, enum mount_option_key key, 
 		break;
 	case MOUNT_OPTION_MEMORY:
 		return set_memory(options, value);
+	case MOUNT_OPTION_WRITEBACK:
+		options->writeback = true;
+		break;
 	case MOUNT_OPTION_XATTR:
 		options->xattr = true;
 		break;

@@ -45,6 +45,7 @@ struct options {
 	const char *svg;
 
 	bool read_only;
+	bool writeback;
 	bool xattr;
 	bool no_lock;
 	bool source_is_table;

@@ -9,6 +9,8 @@
 /* Counters of the whole daemon, shown in .mmapfs/stats. Relaxed: nothing is ordered by them. */
 #define STATS(X)                                                                                   \
 	X(lookups, "lookup requests")                                                              \
+	X(getattrs, "getattr requests")                                                            \
+	X(listings, "requests to list a folder")                                                   \
 	X(opens, "open requests")                                                                  \
 	X(reads, "read requests")                                                                  \
 	X(read_bytes, "bytes handed to the kernel")                                                \
@@ -28,7 +30,8 @@
 	X(errors_eperm, "requests answered with EPERM or EACCES")                                  \
 	X(errors_other, "requests answered with another error but ENOENT, ENOSYS, ENXIO")          \
 	X(reply_failures, "replies that the kernel did not take")                                  \
-	X(writeback_errors, "flushes that failed")
+	X(writeback_errors, "flushes that failed")                                                 \
+	X(lost_writes, "writes from the kernel's page cache that failed")
 
 struct stats {
 #define STATS_FIELD(name, help) atomic_uint_fast64_t name;

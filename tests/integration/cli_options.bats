@@ -159,8 +159,9 @@ image_mapping() {
 
 # --- cache and lock ------------------------------------------------------------------------------
 
-@test "each way to cache, and xattr, can be had" {
-	for option in cache=auto cache=none cache=always xattr lock=on memory=64M memory=off; do
+@test "each way to cache, writeback, memory and xattr can be had" {
+	for option in cache=auto cache=none cache=always writeback xattr lock=on memory=64M \
+		memory=off writeback,ro,xattr; do
 		mount_detached -o "$option" "$disk" "$mnt"
 		cmp "$disk" "$mnt/disk"
 		unmount_detached "$mnt"
@@ -299,7 +300,7 @@ image_mapping() {
 		mmapfs $verb --help
 		assert_done
 		for word in plan where umount -- --table --slice --json allow_other uid= gid= mode= cache= \
-			xattr lock= _netdev nofail noauto; do
+			writeback xattr lock= _netdev nofail noauto; do
 			grep -qF -e "$word" "$temp/out"
 		done
 	done

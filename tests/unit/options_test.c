@@ -321,14 +321,15 @@ static void mount_options_are_a_comma_list(void **state)
 {
 	struct parsed parsed;
 
-	parse_good(&parsed, "-o", "ro,uid=7,gid=8,mode=0604,cache=none,xattr,lock=off,table", "a",
-		   "b");
+	parse_good(&parsed, "-o",
+		   "ro,uid=7,gid=8,mode=0604,cache=none,writeback,xattr,lock=off,table", "a", "b");
 	assert_true(parsed.options.read_only);
 	assert_int_equal(parsed.options.uid, 7);
 	assert_int_equal(parsed.options.gid, 8);
 	assert_true(parsed.options.has_mode);
 	assert_int_equal(parsed.options.mode, 0604);
 	assert_int_equal(parsed.options.cache, CACHE_OPTION_NONE);
+	assert_true(parsed.options.writeback);
 	assert_true(parsed.options.xattr);
 	assert_true(parsed.options.no_lock);
 	assert_true(parsed.options.source_is_table);
@@ -631,6 +632,7 @@ static void help_names_every_option_in_80_columns(void **state)
 		"lock=on|off",
 		"memory=SIZE|off",
 		"allow_other",
+		"writeback",
 		"xattr",
 		"_netdev",
 	};
