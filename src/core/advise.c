@@ -207,7 +207,8 @@ int image_populate(struct image *image, uint64_t offset, uint64_t length)
 
 int image_lock(struct image *image, uint64_t offset, uint64_t length)
 {
-	return mlock(image->map.base + offset, length) == 0 ? 0 : -errno;
+	/* mlock(2), which sanitizers leave undone. */
+	return mlock2(image->map.base + offset, length, 0) == 0 ? 0 : -errno;
 }
 
 /* Whether a mapping that asks for huge pages of memory shared with others gets any. */

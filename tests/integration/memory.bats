@@ -71,7 +71,7 @@ refused() {
 	local message=$1
 
 	shift
-	run "$MMAPFS" mount -f "$@" "$mnt"
+	run timeout 20 "$MMAPFS" mount -f "$@" "$mnt"
 	assert_equal "$status" 1
 	assert_equal "$output" "$message"
 	refute is_mounted "$mnt"
@@ -172,7 +172,7 @@ refused() {
 		image m memory size=4T,populate
 		slice a m 0 -
 	END
-	run "$MMAPFS" mount -f --table "$temp/table" "$mnt"
+	run timeout 20 "$MMAPFS" mount -f --table "$temp/table" "$mnt"
 	assert_equal "$status" 1
 	[[ $output =~ ^'mmapfs: populate: wants 4T of memory, and '[0-9.]+[KMGT]' are available'$ ]]
 	refute is_mounted "$mnt"
@@ -204,7 +204,7 @@ refused() {
 	# root may lock what it likes, unless it gives that up
 	[ "$(id -u)" -ne 0 ] || limited+=(setpriv --bounding-set=-ipc_lock)
 	make_image "$image" 1M
-	run "${limited[@]}" "$MMAPFS" mount -f -s "a=@0+128K,lock-memory" "$image" "$mnt"
+	run timeout 20 "${limited[@]}" "$MMAPFS" mount -f -s "a=@0+128K,lock-memory" "$image" "$mnt"
 	assert_equal "$status" 1
 	assert_equal "$output" \
 		'mmapfs: lock-memory: wants 128K, and RLIMIT_MEMLOCK permits 64K: see ulimit -l'
