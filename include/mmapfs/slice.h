@@ -29,10 +29,11 @@ struct extent {
  */
 struct slice {
 	const struct extent *extents;
+	struct image **images; /* each once, then NULL; or NULL, as long as extents are few */
 	uint32_t extent_count; /* at least 1 */
-	uint32_t mode;         /* permission bits */
 	uid_t uid;
 	gid_t gid;
+	uint16_t mode; /* permission bits */
 	bool writable;
 	bool tail;   /* the last extent is EXTENT_TAIL */
 	bool resize; /* a tail slice that may move its image's end */
@@ -40,6 +41,11 @@ struct slice {
 	struct memory_policy policy; /* what it says itself; its images say the rest */
 	uint8_t effects;             /* enum policy_bit: what comes to hold for any of its bytes */
 };
+
+/* Fill in the images of a slice of many extents, so that no request looks for them. They are the
+ * caller's to free. 0 or -ENOMEM.
+ */
+int slice_note_images(struct slice *slice);
 
 /* Current size in bytes: constant, but for tail slices. */
 int slice_size(const struct slice *slice, uint64_t *ret);
@@ -50,6 +56,7 @@ int slice_size(const struct slice *slice, uint64_t *ret);
 #define SLICE_RANGES_MAX 64
 struct slice_ranges {
 	struct iovec ranges[SLICE_RANGES_MAX];
+	struct image *images[SLICE_RANGES_MAX]; /* whose mapping a range lies in; NULL: nobody's */
 	int count;
 	size_t size; /* bytes, all together */
 	char ends[64 << 10];
@@ -65,6 +72,9 @@ struct slice_ranges {
  */
 int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
 		   struct slice_ranges *ret);
+
+/* To be called when the kernel has taken the ranges, or has failed to. */
+void slice_ranges_taken(const struct slice_ranges *ranges);
 
 /* What slice->effects ask for, around requests; nothing else depends on them, and they never fail.
  *
@@ -103,6 +113,13 @@ void slice_on_wait(void (*callback)(void));
  */
 int slice_write(const struct slice *slice, uint64_t offset, const void *buf, size_t size,
 		size_t *ret_size);
+
+/* As slice_write, for whole pages of a page cache, of which anybody may have written any part: an
+ * error keeps nothing else from being written, and the first one is returned. Zeros where the slice
+ * has zeros are no change, and taken. *ret_size is what was taken, also on failure.
+ */
+int slice_write_pages(const struct slice *slice, uint64_t offset, const void *buf, size_t size,
+		      size_t *ret_size);
 
 /* As slice_write at the end of a slice with resize, wherever that is when the bytes arrive: no
  * other append can come in between.

@@ -33,6 +33,10 @@ struct tree_defaults {
 	bool no_lock;
 	bool lenient; /* slices may lie outside of their image, and fail there with EIO */
 	struct memory_policy policy; /* for images that say nothing else */
+	/* For a kernel that writes later, and so believes its own idea of a file: no slices that share
+	 * a byte, none with resize; and tail slices keep the size that they have now.
+	 */
+	bool writeback;
 };
 
 /* What a table may say of a slice; of a directory or symbolic link all but access, resize and

@@ -14,7 +14,7 @@ packages_quick=("${packages_demo[@]}" attr bats binutils btrfs-progs coreboot-ut
 	xfsprogs xorriso zip)
 packages_check=("${packages_quick[@]}" bsdextrautils clang clang-format clang-tidy cppcheck
 	libclang-rt-dev llvm man-db mandoc shellcheck)
-packages_libfuse=(debian-archive-keyring dpkg-dev gcc libc6-dev liburing-dev libnuma-dev meson pkg-config)
+packages_libfuse=(debian-archive-keyring dpkg-dev gcc libc6-dev meson pkg-config)
 packages_fuzz=("${packages_build[@]}" clang libclang-rt-dev llvm)
 packages_bench=("${packages_build[@]}" bindfs fio fuse3 gnuplot-nox libnbd-bin mount nbdkit python3
 	qemu-system-common util-linux)

@@ -90,6 +90,21 @@ static bool is_sector_size(uint64_t size)
 	return size == 512 || size == 1024 || size == 2048 || size == 4096;
 }
 
+/* Less than this is dropped as fast as it is mapped. */
+#define MEMORY_MIN (1ULL << 20)
+
+static int set_memory(struct options *options, const char *value)
+{
+	uint64_t size = 0;
+	int result = strcmp(value, "off") == 0 ? 0 : size_parse(value, strlen(value), &size);
+
+	if (result < 0 || (size < MEMORY_MIN && strcmp(value, "off") != 0))
+		return -EINVAL;
+	options->memory = size;
+	options->has_memory = true;
+	return 0;
+}
+
 /* option is the whole of it, "name=value". */
 static int set_mount_option(struct options *options, enum mount_option_key key, const char *option,
 			    const char *value)
@@ -125,6 +140,11 @@ static int set_mount_option(struct options *options, enum mount_option_key key, 
 	case MOUNT_OPTION_CACHE:
 		result = option_word(value, caches, COUNT(caches));
 		options->cache = result < 0 ? CACHE_OPTION_AUTO : (enum cache_option)result;
+		break;
+	case MOUNT_OPTION_MEMORY:
+		return set_memory(options, value);
+	case MOUNT_OPTION_WRITEBACK:
+		options->writeback = true;
 		break;
 	case MOUNT_OPTION_XATTR:
 		options->xattr = true;
@@ -179,6 +199,8 @@ static const char *good_values(const struct mount_option_entry *entry)
 		return "OCTAL, up to 777";
 	case MOUNT_OPTION_CACHE:
 		return "auto|none|always";
+	case MOUNT_OPTION_MEMORY:
+		return "SIZE, 1M or more, or off";
 	case MOUNT_OPTION_DEPTH:
 		return "N, up to 16";
 	case MOUNT_OPTION_SECTOR_SIZE:

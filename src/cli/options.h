@@ -45,18 +45,21 @@ struct options {
 	const char *svg;
 
 	bool read_only;
+	bool writeback;
 	bool xattr;
 	bool no_lock;
 	bool source_is_table;
 	bool has_mode;
 	bool has_uid; /* given, not the caller's own */
 	bool has_gid;
+	bool has_memory;
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
 	enum cache_option cache;
 	char *layout;         /* owned; NULL: whichever recognises the image */
 	char *mtdparts;       /* owned, or NULL */
+	uint64_t memory;      /* bytes; 0: no limit */
 	uint64_t chunk;       /* bytes, or 0 */
 	uint64_t sector_size; /* bytes, or 0 */
 	unsigned depth;

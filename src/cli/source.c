@@ -205,6 +205,7 @@ static int build(const struct source *source, const struct options *options, boo
 		.read_only = options->read_only,
 		.no_lock = options->no_lock,
 		.policy = options->policy,
+		.writeback = options->writeback,
 	};
 	int result;
 

@@ -19,6 +19,7 @@
 #include "image_internal.h"
 #include "overflow.h"
 #include "slice_internal.h"
+#include "trim.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -208,7 +209,10 @@ int image_populate(struct image *image, uint64_t offset, uint64_t length)
 int image_lock(struct image *image, uint64_t offset, uint64_t length)
 {
 	/* mlock(2), which sanitizers leave undone. */
-	return mlock2(image->map.base + offset, length, 0) == 0 ? 0 : -errno;
+	if (mlock2(image->map.base + offset, length, 0) < 0)
+		return -errno;
+	trim_remove(&image->map);
+	return 0;
 }
 
 /* Whether a mapping that asks for huge pages of memory shared with others gets any. */
@@ -230,6 +234,8 @@ int image_use_hugepages(struct image *image, uint64_t offset, uint64_t length)
 		return -EOPNOTSUPP;
 	result = advise_mapping(image, offset, min_u64(length, image->map.length - offset),
 				MADV_HUGEPAGE);
+	if (result == 0)
+		image->map.advised = true;
 	if (result == 0 && image->memory)
 		image->write_mapped = true;
 	return result;

@@ -116,10 +116,10 @@ int slice_seek(const struct slice *slice, uint64_t offset, int whence, uint64_t 
 	return 0;
 }
 
-/* A stat() of a slice looks at so many runs of data at most; what lies behind them counts as
+/* A stat() of a slice looks for data so many times at most; what lies behind that counts as
  * allocated.
  */
-#define BLOCKS_RUNS_MAX 1024
+#define BLOCKS_LOOKS_MAX 1024
 
 uint64_t slice_blocks(const struct slice *slice)
 {
@@ -129,17 +129,19 @@ uint64_t slice_blocks(const struct slice *slice)
 	uint64_t bytes = 0;
 	uint64_t start;
 	uint64_t length;
-	int runs = 0;
+	int looks = 0;
 
 	if (slice_walk_clipped(slice, 0, UINT64_MAX, &walk) < 0)
 		return 0;
 	while (extent_walk_next(&walk, &piece)) {
-		while (runs < BLOCKS_RUNS_MAX &&
-		       piece_next_data(&piece, &known, seek_roughly, &start, &length)) {
-			bytes += length;
-			runs++;
+		bool more = piece.image != NULL;
+
+		while (more && looks < BLOCKS_LOOKS_MAX) {
+			looks++;
+			more = piece_next_data(&piece, &known, seek_roughly, &start, &length);
+			bytes += more ? length : 0;
 		}
-		if (runs == BLOCKS_RUNS_MAX && piece.image)
+		if (more)
 			bytes += piece.length;
 	}
 	return (bytes + 511) / 512;

@@ -6,6 +6,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "stats.h"
+#include "trim.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -184,7 +185,10 @@ static int map_open_image(struct image *image, unsigned flags)
 	result = size_of(image->fd, image->block_device, &size);
 	if (result < 0)
 		return result;
-	return map_create(image->fd, size, image->writable, &image->map);
+	result = map_create(image->fd, size, image->writable, &image->map);
+	if (result == 0)
+		trim_add(&image->map);
+	return result;
 }
 
 /* What is to be known of the file system below a regular file. */
@@ -290,6 +294,7 @@ void image_unref(struct image *image)
 {
 	if (!image || atomic_fetch_sub(&image->references, 1) != 1)
 		return;
+	trim_remove(&image->map);
 	map_destroy(&image->map);
 	if (image->fd >= 0)
 		close(image->fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The single over-long mapping of an image, and the bitmap of its hot pages.
+/* The single over-long mapping of an image, and the bitmap of its hot pages. Regions: region.c.
  *
- * A hot bit is advice for the write engine (slice.c) and nothing else depends on it: a stale one
+ * A hot bit is advice for the write engine (write.c) and nothing else depends on it: a stale one
  * costs a page fault, never a byte. That is why relaxed atomics do, and why a flush may clear
  * bits that a racing write has just set.
  */
@@ -27,40 +27,111 @@ static uint64_t hot_bytes(const struct map *map)
 	return (pages + WORD_BITS - 1) / WORD_BITS * sizeof(uint64_t);
 }
 
-static void *map_anonymous(uint64_t length)
+static uint64_t regions_bytes(const struct map *map)
 {
-	return mmap(NULL, length, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t last = (map->length - 1) >> region_shift();
+
+	return (last / MAP_WORD_REGIONS + 1) * sizeof(uint64_t);
+}
+
+/* Zeros that cost nothing until they are set; in single pages, since that is how they are. */
+static void *map_zeros(uint64_t length)
+{
+	void *bits = mmap(NULL, length, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (bits != MAP_FAILED)
+		(void)madvise(bits, length, MADV_NOHUGEPAGE);
+	return bits != MAP_FAILED ? bits : NULL;
+}
+
+static int map_bitmaps(struct map *map, bool writable)
+{
+	map->regions = map_zeros(regions_bytes(map));
+	if (writable)
+		map->hot = map_zeros(hot_bytes(map));
+	return map->regions && (map->hot || !writable) ? 0 : -ENOMEM;
+}
+
+/* MAP_FAILED and errno on failure; start: where, or NULL for anywhere. */
+static char *map_part(const struct map *map, char *start, uint64_t offset, uint64_t length)
+{
+	start = mmap(start, length, map->protection,
+		     MAP_SHARED | MAP_NORESERVE | (start ? MAP_FIXED : 0), map->fd, (off_t)offset);
+	if (start == MAP_FAILED)
+		return start;
+	/* A core dump is for the daemon's own memory, not for terabytes of image; and a child that
+	 * inherited the mapping would keep the image locked.
+	 */
+	(void)madvise(start, length, MADV_DONTDUMP);
+	(void)madvise(start, length, MADV_DONTFORK);
+	return start;
+}
+
+int map_again(const struct map *map, uint64_t offset, uint64_t length)
+{
+	/* What can fail fails beside it: kernels before 6.12 unmap before they ask the file system,
+	 * and leave a hole.
+	 */
+	char *start = map_part(map, NULL, offset, length);
+	int error;
+
+	if (start == MAP_FAILED)
+		return -errno;
+	if (mremap(start, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, map->base + offset) !=
+	    MAP_FAILED)
+		return 0;
+	error = errno;
+	munmap(start, length);
+	return -error;
+}
+
+/* Map map->length bytes at a multiple of what a page of the hot bitmap is about. */
+static int map_aligned(struct map *map)
+{
+	const uint64_t step = 1ULL << (2 * page_shift() + 3);
+	const uint64_t room = map->length + step;
+	char *start =
+		mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t before = -(uintptr_t)start & (step - 1);
+	int error;
+
+	if (start == MAP_FAILED)
+		return -errno;
+	map->base = map_part(map, start + before, 0, map->length);
+	if (map->base == MAP_FAILED) {
+		error = errno;
+		munmap(start, room);
+		map->base = NULL;
+		return -error;
+	}
+	if (before > 0)
+		munmap(start, before);
+	munmap(map->base + map->length, step - before);
+	return 0;
 }
 
 int map_create(int fd, uint64_t size, bool writable, struct map *ret)
 {
 	const uint64_t page = 1ULL << page_shift();
-	const int protection = PROT_READ | (writable ? PROT_WRITE : 0);
 	uint64_t headroom = max_u64(MAP_HEADROOM, size);
-	struct map map = { 0 };
+	struct map map = { .fd = fd, .protection = PROT_READ | (writable ? PROT_WRITE : 0) };
+	int result;
 
 	if (size > SIZE_MAX / 4)
 		return -EFBIG;
 	for (;; headroom /= 2) {
 		map.length = (size + headroom + page - 1) & ~(page - 1);
-		map.base = mmap(NULL, map.length, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
-		if (map.base != MAP_FAILED)
+		result = map_aligned(&map);
+		if (result == 0)
 			break;
 		if (headroom < page)
-			return -errno;
+			return result;
 	}
-	/* A core dump is for the daemon's own memory, not for terabytes of image; and a child that
-	 * inherited the mapping would keep the image locked.
-	 */
-	(void)madvise(map.base, map.length, MADV_DONTDUMP);
-	(void)madvise(map.base, map.length, MADV_DONTFORK);
-	if (writable) {
-		map.hot = map_anonymous(hot_bytes(&map));
-		if ((void *)map.hot == MAP_FAILED) {
-			munmap(map.base, map.length);
-			return -ENOMEM;
-		}
+	result = map_bitmaps(&map, writable);
+	if (result < 0) {
+		map_destroy(&map);
+		return result;
 	}
 	*ret = map;
 	return 0;
@@ -68,6 +139,8 @@ int map_create(int fd, uint64_t size, bool writable, struct map *ret)
 
 void map_destroy(struct map *map)
 {
+	if (map->regions)
+		munmap((void *)map->regions, regions_bytes(map));
 	if (map->hot)
 		munmap((void *)map->hot, hot_bytes(map));
 	if (map->base)

@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "image_internal.h"
 #include "overflow.h"
+#include "trim.h"
 
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -87,6 +88,8 @@ int image_create(const char *name, uint64_t size, enum image_access access, unsi
 		result = map_create(image->fd, size, image->writable, &image->map);
 	if (result < 0)
 		return result;
+	if (!(flags & IMAGE_INSPECT))
+		trim_add(&image->map);
 	*ret = steal_pointer(&image);
 	return 0;
 }

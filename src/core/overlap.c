@@ -70,40 +70,60 @@ static void best_add(struct best *best, const struct range *range, uint64_t valu
 	}
 }
 
-static bool best_of_other(const struct best *best, const struct range *range, uint64_t *ret)
+static bool best_of_other(const struct best *best, const struct range *range, uint64_t *ret,
+			  size_t *ret_slice)
 {
 	for (int i = 0; i < best->count && best->image == range->image; i++)
 		if (best->slice[i] != range->slice) {
 			*ret = best->value[i];
+			*ret_slice = best->slice[i];
 			return true;
 		}
 	return false;
 }
 
+/* Of all pairs that are met, the first in order of slices is kept. */
+static void note_pair(struct alias_pair *pair, size_t a, size_t b)
+{
+	size_t first = a < b ? a : b;
+	size_t second = a < b ? b : a;
+
+	if (pair->found &&
+	    (pair->first < first || (pair->first == first && pair->second <= second)))
+		return;
+	*pair = (struct alias_pair){ .found = true, .first = first, .second = second };
+}
+
 /* Mark the slices of ranges that meet a range of another slice, where one of the two satisfies:
  * with writers_only, the other is writable; without, the range itself is.
  */
-static void mark_meetings(const range_vec *ranges, struct slice *slices, bool writers_only)
+static void mark_meetings(const range_vec *ranges, struct slice *slices, bool writers_only,
+			  struct alias_pair *pair)
 {
 	struct best ends = { 0 };
 	struct best starts = { 0 };
 	uint64_t value;
+	size_t other;
 
 	for (size_t i = 0; i < ranges->count; i++) {
 		const struct range *range = &ranges->data[i];
 
-		if ((writers_only || range->writable) && best_of_other(&ends, range, &value) &&
-		    value > range->start)
+		if ((writers_only || range->writable) &&
+		    best_of_other(&ends, range, &value, &other) && value > range->start) {
 			slices[range->slice].alias = true;
+			note_pair(pair, range->slice, other);
+		}
 		if (!writers_only || range->writable)
 			best_add(&ends, range, range->end, true);
 	}
 	for (size_t i = ranges->count; i-- > 0;) {
 		const struct range *range = &ranges->data[i];
 
-		if ((writers_only || range->writable) && best_of_other(&starts, range, &value) &&
-		    value < range->end)
+		if ((writers_only || range->writable) &&
+		    best_of_other(&starts, range, &value, &other) && value < range->end) {
 			slices[range->slice].alias = true;
+			note_pair(pair, range->slice, other);
+		}
 		if (!writers_only || range->writable)
 			best_add(&starts, range, range->start, false);
 	}
@@ -156,8 +176,9 @@ static int check_self(const struct slice *slice, bool *ret)
 	return result;
 }
 
-int overlap_mark_aliases(struct slice *slices, size_t count)
+int overlap_mark_aliases(struct slice *slices, size_t count, struct alias_pair *ret_pair)
 {
+	struct alias_pair pair = { 0 };
 	range_vec ranges = { 0 };
 	int result = 0;
 
@@ -166,12 +187,16 @@ int overlap_mark_aliases(struct slice *slices, size_t count)
 		result = add_ranges(&ranges, &slices[i], i);
 		if (result == 0 && slices[i].writable && slices[i].extent_count > 1)
 			result = check_self(&slices[i], &slices[i].alias);
+		if (slices[i].alias)
+			note_pair(&pair, i, i);
 	}
 	if (result == 0 && ranges.count > 1) {
 		qsort(ranges.data, ranges.count, sizeof(*ranges.data), compare_ranges);
-		mark_meetings(&ranges, slices, false);
-		mark_meetings(&ranges, slices, true);
+		mark_meetings(&ranges, slices, false, &pair);
+		mark_meetings(&ranges, slices, true, &pair);
 	}
 	free(ranges.data);
+	if (result == 0)
+		*ret_pair = pair;
 	return result;
 }

@@ -23,6 +23,7 @@
 #include "image_internal.h"
 #include "overflow.h"
 #include "slice_internal.h"
+#include "trim.h"
 
 #include <errno.h>
 #include <string.h>
@@ -30,6 +31,14 @@
 #include <unistd.h>
 
 #define ZEROS_SIZE (1UL << 20)
+
+/* Up to here pread costs no more than the mapping where that has the page tables ready, and half where
+ * it has not; and it leaves none behind. Figures are in docs/memory.md.
+ */
+#define READ_BY_CALL_MAX (16UL << 10)
+
+/* What the kernel maps beside what is read, if it is in memory: fault_around_bytes. */
+#define FAULT_AROUND (64UL << 10)
 
 static char zeros[ZEROS_SIZE]; /* never written: costs no memory */
 
@@ -40,7 +49,8 @@ struct read_walk {
 	struct image_stamp stamp; /* of known.image, before it was read */
 	uint64_t called_end; /* what pread has read of known.image lies before it; 0: nothing */
 	bool partial;
-	bool twice; /* pread until two in a row agree */
+	bool by_call; /* all of it by pread */
+	bool twice;   /* pread until two in a row agree */
 	bool lost;
 	uint64_t total;
 };
@@ -187,12 +197,14 @@ static int read_by_call(struct read_walk *read, const struct image *image, uint6
 	return result;
 }
 
-static int add_range(struct slice_ranges *ranges, void *start, size_t length)
+/* image: whose mapping it lies in, or NULL. */
+static int add_range(struct slice_ranges *ranges, void *start, size_t length, struct image *image)
 {
 	if (length == 0)
 		return 0;
 	if (ranges->count == SLICE_RANGES_MAX)
 		return -E2BIG;
+	ranges->images[ranges->count] = image;
 	ranges->ranges[ranges->count++] = (struct iovec){ start, length };
 	return 0;
 }
@@ -202,7 +214,7 @@ static int add_zeros(struct slice_ranges *ranges, uint64_t length)
 	int result = 0;
 
 	for (; result == 0 && length > 0; length -= min_u64(length, ZEROS_SIZE))
-		result = add_range(ranges, zeros, min_u64(length, ZEROS_SIZE));
+		result = add_range(ranges, zeros, min_u64(length, ZEROS_SIZE), NULL);
 	return result;
 }
 
@@ -220,14 +232,14 @@ static uint64_t mapped_length(const struct piece *piece)
 static int add_piece(struct read_walk *read, const struct piece *piece, struct slice_ranges *ranges,
 		     size_t *used)
 {
-	uint64_t mapped = mapped_length(piece);
+	uint64_t mapped = read->by_call ? 0 : mapped_length(piece);
 	uint64_t called = piece->length - mapped;
 	char *end = ranges->ends + *used;
 	int result;
 
 	if (called > sizeof(ranges->ends) - *used)
 		return -E2BIG;
-	result = add_range(ranges, piece->image->map.base + piece->offset, mapped);
+	result = add_range(ranges, piece->image->map.base + piece->offset, mapped, piece->image);
 	if (result < 0)
 		return result;
 	if (called > 0)
@@ -235,13 +247,15 @@ static int add_piece(struct read_walk *read, const struct piece *piece, struct s
 	if (result < 0)
 		return result;
 	*used += called;
-	return add_range(ranges, end, called);
+	return add_range(ranges, end, called, NULL);
 }
 
 static int try_read_map(const struct slice *slice, uint64_t offset, size_t size, bool partial,
 			bool twice, struct slice_ranges *ranges)
 {
-	struct read_walk read = { .partial = partial, .twice = twice };
+	struct read_walk read = { .partial = partial,
+				  .twice = twice,
+				  .by_call = size <= READ_BY_CALL_MAX };
 	struct piece piece;
 	size_t used = 0;
 	int result = slice_walk_clipped(slice, offset, size, &read.walk);
@@ -300,6 +314,19 @@ int slice_read_map(const struct slice *slice, uint64_t offset, size_t size, bool
 		result = try_read_map(slice, offset, size, partial, tries > 0, ret);
 	while (try_again(result, &tries));
 	return result == -ESTALE ? -EIO : result;
+}
+
+void slice_ranges_taken(const struct slice_ranges *ranges)
+{
+	for (int i = 0; i < ranges->count; i++) {
+		const struct iovec *range = &ranges->ranges[i];
+		struct map *map = ranges->images[i] ? &ranges->images[i]->map : NULL;
+
+		if (!map)
+			continue;
+		map_touch(map, (const char *)range->iov_base - map->base, range->iov_len);
+		trim_charge(range->iov_len + FAULT_AROUND);
+	}
 }
 
 int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,

@@ -4,12 +4,14 @@
  */
 #include "mmapfs/slice.h"
 
+#include "cleanup.h"
 #include "image_internal.h"
 #include "overflow.h"
 #include "slice_internal.h"
 #include "stats.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -218,29 +220,84 @@ int slice_resize(const struct slice *slice, uint64_t size)
 	return 0;
 }
 
-/* Calls body for each image of the slice, once for a run of extents of the same one. */
+/* The image of the next run of extents of the same one, from extent *at on; NULL: none. */
+static struct image *next_run(const struct slice *slice, uint32_t *at)
+{
+	while (*at < slice->extent_count) {
+		uint32_t i = (*at)++;
+		struct image *image = slice->extents[i].image;
+
+		if (image && (i == 0 || slice->extents[i - 1].image != image))
+			return image;
+	}
+	return NULL;
+}
+
+static struct image *next_image(const struct slice *slice, uint32_t *at)
+{
+	return slice->images ? slice->images[(*at)++] : next_run(slice, at);
+}
+
+/* Calls body for each image of the slice; when they are not noted, once a run. */
 #define for_each_image(slice, image)                                                               \
-	for (uint32_t i_ = 0; i_ < (slice)->extent_count; i_++)                                    \
-		if (((image) = (slice)->extents[i_].image) != NULL &&                              \
-		    (i_ == 0 || (slice)->extents[i_ - 1].image != (image)))
+	for (uint32_t at_ = 0; ((image) = next_image((slice), &at_)) != NULL;)
+
+/* So many extents are looked through as quickly as a list. */
+#define EXTENTS_FEW 16
+
+static int compare_addresses(const void *left, const void *right)
+{
+	struct image *const *a = left;
+	struct image *const *b = right;
+
+	return (*a > *b) - (*a < *b);
+}
+
+int slice_note_images(struct slice *slice)
+{
+	_cleanup_(cleanup_free) struct image **images = NULL;
+	struct image *image;
+	size_t count = 0;
+	size_t unique = 0;
+
+	if (slice->extent_count <= EXTENTS_FEW)
+		return 0;
+	for (uint32_t at = 0; next_run(slice, &at);)
+		count++;
+	images = malloc((count + 1) * sizeof(struct image *));
+	if (!images)
+		return -ENOMEM;
+	count = 0;
+	for (uint32_t at = 0; (image = next_run(slice, &at)) != NULL;)
+		images[count++] = image;
+	qsort(images, count, sizeof(struct image *), compare_addresses);
+	for (size_t i = 0; i < count; i++)
+		if (i == 0 || images[i] != images[i - 1])
+			images[unique++] = images[i];
+	images[unique++] = NULL;
+	slice->images = reallocarray(images, unique, sizeof(struct image *));
+	if (!slice->images)
+		return -ENOMEM;
+	(void)steal_pointer(&images);
+	return 0;
+}
 
 /* More comparisons than this are not worth it: then it counts as shared. */
-#define SHARED_EXTENTS_MAX 1024
+#define SHARED_IMAGES_MAX 1024
 
 bool slice_shares_image(const struct slice *a, const struct slice *b)
 {
-	const struct image *known = NULL;
+	struct image *image;
 	int compared = 0;
 
-	for (uint32_t i = 0; i < a->extent_count; i++) {
-		const struct image *image = a->extents[i].image;
+	for_each_image(a, image)
+	{
+		struct image *other;
+		uint32_t at = 0;
 
-		if (!image || image == known)
-			continue;
-		for (uint32_t k = 0; k < b->extent_count; k++)
-			if (b->extents[k].image == image || ++compared > SHARED_EXTENTS_MAX)
+		while ((other = next_image(b, &at)) != NULL)
+			if (other == image || ++compared > SHARED_IMAGES_MAX)
 				return true;
-		known = image;
 	}
 	return false;
 }

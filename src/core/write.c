@@ -17,12 +17,21 @@
 #include "overflow.h"
 #include "slice_internal.h"
 #include "stats.h"
+#include "trim.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <string.h>
 #include <unistd.h>
 
 #define WRITE_BULK (64UL << 10)
+
+/* After the write. What a pwrite makes hot is not mapped yet, and likely will be. */
+static void make_hot(struct image *image, uint64_t offset, uint64_t size)
+{
+	map_set_hot(&image->map, offset, size);
+	map_touch(&image->map, offset, size);
+}
 
 /* Into the image, wherever that ends: *ret_size is what was written when it returns an error, too.
  */
@@ -41,7 +50,7 @@ static int write_by_call(struct image *image, uint64_t offset, const char *buf, 
 			return -errno;
 		*ret_size += written;
 	}
-	map_set_hot(&image->map, offset, size);
+	make_hot(image, offset, size);
 	return 0;
 }
 
@@ -137,7 +146,8 @@ static int write_by_copy(struct image *image, uint64_t offset, bool may_grow, co
 		}
 	}
 	stats_add(write_copies, 1);
-	map_set_hot(&image->map, offset, *ret_size);
+	trim_charge(*ret_size);
+	make_hot(image, offset, *ret_size);
 	return 0;
 }
 
@@ -228,6 +238,74 @@ int slice_write(const struct slice *slice, uint64_t offset, const void *buf, siz
 		return result;
 	*ret_size = total;
 	return 0;
+}
+
+static bool is_zeros(const char *buf, size_t size)
+{
+	return *buf == 0 && memcmp(buf, buf + 1, size - 1) == 0;
+}
+
+/* All of the piece that can be written, image page by image page behind an error: the first one is
+ * returned.
+ */
+static int write_piece_of_pages(const struct slice *slice, struct piece piece, const char *buf,
+				size_t *ret_size)
+{
+	const uint64_t page = 1ULL << page_shift();
+	int first = 0;
+
+	if (!piece.image && !is_zeros(buf, piece.length))
+		return -ENOSPC;
+	if (!piece.image) {
+		*ret_size += piece.length;
+		return 0;
+	}
+	while (piece.length > 0) {
+		struct known_size known = { 0 };
+		size_t step = 0;
+		bool may_grow;
+		int result = piece_grows(slice, &piece, &known, &may_grow)
+				     ?: piece_write(&piece, may_grow, &known, buf, &step);
+
+		*ret_size += step;
+		if (result == 0 && step == 0)
+			result = -EIO;
+		if (result < 0) {
+			uint64_t failed = piece.offset + step;
+
+			first = first ?: result;
+			step = min_u64(step + page - (failed & (page - 1)), piece.length);
+		}
+		buf += step;
+		piece.offset += step;
+		piece.position += step;
+		piece.length -= step;
+	}
+	return first;
+}
+
+int slice_write_pages(const struct slice *slice, uint64_t offset, const void *buf, size_t size,
+		      size_t *ret_size)
+{
+	struct extent_walk walk;
+	struct piece piece;
+	uint64_t length = size;
+	int result;
+
+	*ret_size = 0;
+	if (!slice->writable)
+		return -EROFS;
+	result = slice_clip_to_capacity(slice, offset, &length);
+	if (result < 0)
+		return result;
+	walk = extent_walk_begin(slice->extents, slice->extent_count, offset, length);
+	while (extent_walk_next(&walk, &piece)) {
+		const char *bytes = (const char *)buf + (piece.position - offset);
+		int one = write_piece_of_pages(slice, piece, bytes, ret_size);
+
+		result = result ?: one;
+	}
+	return result ?: length < size ? -ENOSPC : 0;
 }
 
 int slice_append(const struct slice *slice, const void *buf, size_t size, size_t *ret_size)

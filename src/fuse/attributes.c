@@ -12,8 +12,12 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-/* Seconds. A tail slice's size can move at any time. */
-#define ATTRIBUTES_TIMEOUT 1.0
+/* Seconds. What changes through this mount the kernel knows; what others change in an image moves
+ * blocks, and the sizes of tail slices. Programs skip what is no block, so that blocks which are
+ * missing are asked for soon; some that are gone mislead nobody.
+ */
+#define ATTRIBUTES_TIMEOUT 60.0
+#define SPARSE_TIMEOUT 1.0
 #define TAIL_TIMEOUT 0.0
 
 #define NSEC_PER_SEC 1000000000LL
@@ -105,6 +109,9 @@ static int slice_attributes(const struct fs *fs, const struct slice *slice, stru
 	ret->st_size = size;
 	ret->st_blksize = 4096;
 	ret->st_blocks = slice_blocks(slice);
+	/* A file without blocks is taken for one of zeros. */
+	if (fs->writeback && slice->writable && size > 0 && ret->st_blocks == 0)
+		ret->st_blocks = 1;
 	ret->st_mode = S_IFREG | slice->mode;
 	ret->st_uid = slice->uid;
 	ret->st_gid = slice->gid;
@@ -147,6 +154,16 @@ static void apply_state(struct fs *fs, uint32_t node, struct stat *attributes)
 	pthread_mutex_unlock(&fs->states_lock);
 }
 
+static double attributes_timeout(const struct slice *slice, const struct stat *attributes)
+{
+	if (!slice)
+		return ATTRIBUTES_TIMEOUT;
+	if (slice->tail)
+		return TAIL_TIMEOUT;
+	return attributes->st_blocks * 512 < attributes->st_size ? SPARSE_TIMEOUT
+								 : ATTRIBUTES_TIMEOUT;
+}
+
 int attributes_get(struct fs *fs, fuse_ino_t inode, struct stat *ret, double *ret_timeout)
 {
 	const struct slice *slice = NULL;
@@ -170,7 +187,7 @@ int attributes_get(struct fs *fs, fuse_ino_t inode, struct stat *ret, double *re
 		apply_state(fs, inode, &attributes);
 	}
 	*ret = attributes;
-	*ret_timeout = slice && slice->tail ? TAIL_TIMEOUT : ATTRIBUTES_TIMEOUT;
+	*ret_timeout = attributes_timeout(slice, &attributes);
 	return 0;
 }
 
@@ -188,6 +205,11 @@ static void reply_attributes(fuse_req_t request, fuse_ino_t inode)
 
 void on_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
+	const struct tree *tree = request_fs(request)->tree;
+
+	stats_add(getattrs, 1);
+	if (!is_control(inode) && tree_kind(tree, inode) != TREE_DIRECTORY)
+		lister_asked(request, tree_parent(tree, inode));
 	reply_attributes(request, inode);
 }
 
@@ -253,8 +275,10 @@ static void set_others(struct fs *fs, uint32_t node, const struct stat *wanted, 
 		set_time(&state->atime, set & FUSE_SET_ATTR_ATIME_NOW ? time : wanted->st_atim);
 	if (set & (FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_MTIME))
 		set_time(&state->mtime, set & FUSE_SET_ATTR_MTIME_NOW ? time : wanted->st_mtim);
-	set_time(&state->ctime, time);
+	set_time(&state->ctime, set & FUSE_SET_ATTR_CTIME ? wanted->st_ctim : time);
 }
+
+#define KERNEL_TIMES (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME)
 
 void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int set,
 		struct fuse_file_info *info)
@@ -262,7 +286,8 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 	struct fs *fs = request_fs(request);
 	int result = 0;
 
-	if (info)
+	/* With writeback the kernel keeps the times, and tells them through any handle. */
+	if (info && (set & ~KERNEL_TIMES))
 		handle_use(&fs->handles, info->fh);
 	if (is_control(inode) ||
 	    ((set & FUSE_SET_ATTR_MODE) && (wanted->st_mode & (S_ISUID | S_ISGID | S_ISVTX))))
@@ -273,8 +298,10 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 		reply_status(request, result);
 		return;
 	}
-	/* A truncation that changed nothing leaves the times alone, as a block device does. */
-	if (!(set & FUSE_SET_ATTR_SIZE))
+	/* A truncation that changed nothing leaves the times alone, as a block device does; unless
+	 * the kernel has moved them already.
+	 */
+	if (!(set & FUSE_SET_ATTR_SIZE) || (set & FUSE_SET_ATTR_CTIME))
 		set_others(fs, inode, wanted, set);
 	reply_attributes(request, inode);
 	/* After the answer: until then the kernel holds back what the file has dirty, and dropping

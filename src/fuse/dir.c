@@ -58,15 +58,19 @@ void on_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 		result = -ENAMETOOLONG;
 	else if (inode) /* else inode 0: "there is none", which the kernel remembers */
 		result = fill_entry(fs, inode, &entry);
-	if (result < 0)
+	if (result < 0) {
 		reply_status(request, result);
-	else
-		count_reply(fuse_reply_entry(request, &entry));
+		return;
+	}
+	if (inode && !S_ISDIR(entry.attr.st_mode) && !is_control(parent))
+		lister_asked(request, parent);
+	count_reply(fuse_reply_entry(request, &entry));
 }
 
 void on_opendir(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
-	info->cache_readdir = 1;
+	/* From the kernel's cache come names only, and then a request for each. */
+	info->cache_readdir = !lister_asks(request);
 	info->keep_cache = 1;
 	count_reply(fuse_reply_open(request, info));
 }
@@ -102,14 +106,15 @@ static mode_t entry_type(const struct fs *fs, fuse_ino_t inode)
 	return types[tree_kind(fs->tree, inode)];
 }
 
-/* A listing waits for no image: one that does not answer would keep its whole folder from being
- * listed.
+/* Whether a listing may carry the entry's attributes. Not those of a tail slice: its size is true for
+ * the moment only, so the kernel would ask again. And a listing waits for no image: one that does
+ * not answer would keep its whole folder from being listed.
  */
-static bool answers_promptly(const struct fs *fs, fuse_ino_t inode)
+static bool is_listable(const struct fs *fs, fuse_ino_t inode)
 {
 	const struct slice *slice = is_control(inode) ? NULL : tree_slice(fs->tree, inode);
 
-	return !slice || slice_is_prompt(slice);
+	return !slice || (!slice->tail && slice_is_prompt(slice));
 }
 
 void on_readlink(fuse_req_t request, fuse_ino_t inode)
@@ -124,60 +129,72 @@ void on_readlink(fuse_req_t request, fuse_ino_t inode)
 		count_reply(fuse_reply_readlink(request, item.target));
 }
 
+enum listing {
+	LISTING_PLAIN,
+	LISTING_NAMES,      /* as one with attributes, which are left out */
+	LISTING_ATTRIBUTES, /* where they are to be had */
+};
+
 /* Add one entry to the buffer: the bytes it takes, more than left when it does not fit. */
 static size_t add_entry(fuse_req_t request, char *buf, size_t left, const char *name,
-			fuse_ino_t inode, off_t next, bool plus)
+			fuse_ino_t inode, off_t next, enum listing kind)
 {
 	struct fs *fs = request_fs(request);
 	struct fuse_entry_param entry = { 0 };
 	struct stat attributes = { .st_ino = inode, .st_mode = entry_type(fs, inode) };
 
-	if (!plus)
+	if (kind == LISTING_PLAIN)
 		return fuse_add_direntry(request, buf, left, name, &attributes, next);
 	/* Without a node the kernel looks the name up by itself: for "." and ".." it never does,
 	 * and for an entry whose image fails the error belongs there, not to the listing.
 	 */
-	if (next <= OFFSET_ENTRIES || !answers_promptly(fs, inode) ||
+	if (kind == LISTING_NAMES || next <= OFFSET_ENTRIES || !is_listable(fs, inode) ||
 	    fill_entry(fs, inode, &entry) < 0)
 		entry = (struct fuse_entry_param){ .attr = attributes };
 	return fuse_add_direntry_plus(request, buf, left, name, &entry, next);
 }
 
 static void reply_listing(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
-			  bool plus)
+			  enum listing kind)
 {
 	struct fs *fs = request_fs(request);
 	_cleanup_(cleanup_free) char *buf = malloc(size);
 	char name[TREE_COMPONENT_MAX + 1];
 	size_t used = 0;
+	unsigned count = 0;
 	fuse_ino_t entry;
 
+	stats_add(listings, 1);
 	if (!buf) {
 		reply_status(request, -ENOMEM);
 		return;
 	}
 	while ((entry = entry_at(fs, inode, offset, name)) != 0) {
 		size_t added =
-			add_entry(request, buf + used, size - used, name, entry, offset + 1, plus);
+			add_entry(request, buf + used, size - used, name, entry, offset + 1, kind);
 
 		if (added > size - used)
 			break;
 		used += added;
 		offset++;
+		count++;
 	}
+	if (kind == LISTING_NAMES && !is_control(inode))
+		lister_told(request, inode, count);
 	count_reply(fuse_reply_buf(request, buf, used));
 }
 
 void on_readdir(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 		struct fuse_file_info *info)
 {
-	reply_listing(request, inode, size, offset, false);
+	reply_listing(request, inode, size, offset, LISTING_PLAIN);
 }
 
 void on_readdirplus(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 		    struct fuse_file_info *info)
 {
-	reply_listing(request, inode, size, offset, true);
+	reply_listing(request, inode, size, offset,
+		      lister_asks(request) ? LISTING_ATTRIBUTES : LISTING_NAMES);
 }
 
 int flush_images(const struct tree *tree)

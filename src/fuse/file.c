@@ -7,7 +7,7 @@
  *
  *     alias, or with drop-behind         direct, always
  *     while a direct writer is open      direct
- *     while no cached handle is open:
+ *     while no cached handle is open, and without writeback:
  *       write-only                       direct: one copy less, and writes as large as the caller's
  *       append to a slice with resize    direct: the kernel's idea of the end may be old
  *     else                               cached
@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "overflow.h"
 #include "stats.h"
+#include "trim.h"
 
 #include <fcntl.h>
 
@@ -91,12 +92,13 @@ static int choose_caching_locked(fuse_req_t request, const struct slice *slice, 
 	struct fs *fs = request_fs(request);
 	struct node_state *state = &fs->states[handle->node];
 	int access = info->flags & O_ACCMODE;
-	bool append = slice->resize && (info->flags & O_APPEND);
+	bool past = access == O_WRONLY || (slice->resize && (info->flags & O_APPEND));
 	struct waiting_open *waiting;
 	int result;
 
+	handle->losses = state->losses;
 	if (slice_uncached(slice) || state->direct > 0 ||
-	    ((access == O_WRONLY || append) && state->cached == 0 && !state->dropping)) {
+	    (past && !fs->writeback && state->cached == 0 && !state->dropping)) {
 		count_direct_locked(state, handle, access);
 		return 0;
 	}
@@ -322,7 +324,9 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	if (result == -EFAULT)
 		stats_add_error(-EIO);
 	count_reply(result);
+	slice_ranges_taken(&ranges);
 	slice_passed(slice, offset, ranges.size);
+	trim_run();
 }
 
 /* Flush a range and take the errors that this handle has not seen. */
@@ -348,32 +352,17 @@ static int sync_written(struct fs *fs, const struct slice *slice, struct handle 
 		       ?: slice_check_held(slice, offset, length);
 }
 
-/* All of a WRITE that comes from the page cache, or an error: the kernel does not look at how much
- * was taken, and the rest of its dirty pages would be lost without a word.
- */
-static int write_pages(const struct slice *slice, uint64_t offset, const char *buf, size_t size,
-		       size_t *ret_size)
-{
-	int result = 0;
-
-	while (result == 0 && *ret_size < size) {
-		size_t written = 0;
-
-		result = slice_write(slice, offset + *ret_size, buf + *ret_size, size - *ret_size,
-				     &written);
-		*ret_size += written;
-	}
-	return result;
-}
-
 void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size, off_t offset,
 	      struct fuse_file_info *info)
 {
 	struct fs *fs = request_fs(request);
 	const struct slice *slice = slice_of(request, inode);
-	struct handle *handle = handle_of(request, info);
+	/* The kernel's own writes come through any handle, which is not in use for that. */
+	struct handle *handle = info->writepage ? handle_get(&fs->handles, info->fh)
+						: handle_of(request, info);
 	size_t written = 0;
 	bool append;
+	bool lost;
 	int result = -EBADF;
 
 	/* The flag as it is now, which may not be how the file was opened. */
@@ -381,14 +370,16 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	if (append)
 		result = slice_append(slice, buf, size, &written);
 	else if (slice && info->writepage)
-		result = write_pages(slice, offset, buf, size, &written);
+		result = slice_write_pages(slice, offset, buf, size, &written);
 	else if (slice)
 		result = slice_write(slice, offset, buf, size, &written);
 	stats_add(writes, 1);
 	stats_add(write_bytes, written);
 	if (written > 0) {
 		note_passed(slice, handle, offset + written);
-		attributes_touch(fs, inode);
+		/* With writeback the kernel says the times itself. */
+		if (!info->writepage || !fs->writeback)
+			attributes_touch(fs, inode);
 		if (handle->direct && !info->writepage)
 			stray_drop(fs, inode);
 	}
@@ -396,12 +387,18 @@ void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size
 	if (result == 0 && handle->direct && handle->sync)
 		result = append ? flush_for(fs, slice, handle, 0, UINT64_MAX)
 				: sync_written(fs, slice, handle, offset, written);
+	lost = result < 0 && slice && info->writepage;
+	if (lost)
+		writeback_failed(fs, inode, offset + size, result);
 	if (result < 0)
 		reply_status(request, result);
 	else
 		count_reply(fuse_reply_write(request, written));
+	if (lost)
+		writeback_correct(fs, inode, offset + size);
 	if (slice)
 		slice_passed(slice, offset, written);
+	trim_run();
 }
 
 void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info)
@@ -409,11 +406,14 @@ void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_fi
 	const struct slice *slice = slice_of(request, inode);
 	struct handle *handle = handle_of(request, info);
 	uint64_t passed = atomic_load(&handle->passed);
+	struct fs *fs = request_fs(request);
 	int result = 0;
 
 	stats_add(fsyncs, 1);
-	if (slice)
-		result = flush_for(request_fs(request), slice, handle, 0, UINT64_MAX);
+	if (slice) {
+		writeback_told(fs, inode, handle);
+		result = flush_for(fs, slice, handle, 0, UINT64_MAX);
+	}
 	/* What was written is gone where the image is too short for it now. With O_SYNC and O_DSYNC
 	 * this comes after each write, which says no range, and must fail for its own bytes only.
 	 */
@@ -424,6 +424,20 @@ void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_fi
 		drop_rest(slice, passed);
 }
 
+/* There may be data anywhere. */
+static int seek_anywhere(const struct slice *slice, uint64_t offset, int whence, uint64_t *ret)
+{
+	uint64_t size;
+	int result = slice_size(slice, &size);
+
+	if (result < 0)
+		return result;
+	if (offset >= size)
+		return -ENXIO;
+	*ret = whence == SEEK_DATA ? offset : size;
+	return 0;
+}
+
 void on_lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence,
 	      struct fuse_file_info *info)
 {
@@ -432,7 +446,10 @@ void on_lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence,
 	int result;
 
 	handle_of(request, info);
-	result = slice ? slice_seek(slice, offset, whence, &found) : -EINVAL;
+	if (slice && writeback_may_be_dirty(request_fs(request), inode))
+		result = seek_anywhere(slice, offset, whence, &found);
+	else
+		result = slice ? slice_seek(slice, offset, whence, &found) : -EINVAL;
 
 	if (result < 0)
 		reply_status(request, result);

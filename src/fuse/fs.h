@@ -42,6 +42,11 @@ struct node_state {
 	bool has_uid;
 	bool has_gid;
 	enum stray stray : 8;
+	bool correcting;       /* a thread is telling the kernel what is true; writeback.c */
+	bool wrong_pages;      /* what it is to do: some are lost, */
+	bool wrong_size;       /* or the file is too long */
+	uint32_t losses;       /* writes of the kernel's own that failed, */
+	int loss;              /* and the error of the last */
 	uint64_t stray_number; /* of the note */
 	uid_t uid;
 	gid_t gid;
@@ -59,6 +64,7 @@ struct handle {
 	uint32_t node;       /* constant while open, as are the following */
 	uint32_t generation; /* of the images at open */
 	uint32_t next_free;
+	uint32_t losses; /* of the node, known to this handle; guarded by states_lock */
 	bool direct;
 	bool sync;   /* O_SYNC or O_DSYNC */
 	bool resize; /* the slice's */
@@ -93,6 +99,15 @@ struct waiting_open {
 	int device; /* that the answer goes through: workers.h */
 };
 
+/* A thread of a client that lists folders; lister.c. */
+struct lister {
+	_Atomic uint32_t thread;
+	_Atomic uint32_t directory; /* that it has listed last */
+	_Atomic int32_t balance;    /* above 0: attributes would have paid so far */
+};
+
+#define LISTERS 64
+
 struct fs {
 	const struct tree *tree;
 	struct fuse_session *session;
@@ -101,8 +116,8 @@ struct fs {
 	struct node_state *states; /* by node; guarded by states_lock but for the times */
 	pthread_mutex_t states_lock;
 	struct waiting_open *waiting; /* guarded by states_lock */
-	unsigned drops;               /* guarded by states_lock: threads at it, and of fetch.c */
-	bool stopping;                /* guarded by states_lock: start no more of them */
+	unsigned drops; /* guarded by states_lock: threads at it, at sizes, and of fetch.c */
+	bool stopping;  /* guarded by states_lock: start no more of them */
 	pthread_cond_t drops_done;
 	VEC(uint32_t) strays; /* guarded by states_lock: nodes that are not STRAY_NONE */
 	uint64_t stray_notes; /* guarded by states_lock */
@@ -110,7 +125,13 @@ struct fs {
 	uid_t owner;
 	gid_t group;
 	struct timespec mounted;
-	bool xattr; /* decided when the kernel's features are known */
+	struct lister listers[LISTERS]; /* by thread */
+	/* Decided when the kernel's features are known. */
+	bool xattr;
+	bool writeback;
+	atomic_bool lost;       /* something that the kernel had taken with writeback */
+	const char *mountpoint; /* as it was mounted */
+	dev_t device;           /* of the mount; 0: not known */
 };
 
 static inline struct fs *request_fs(fuse_req_t request)
@@ -158,6 +179,14 @@ void on_readdirplus(fuse_req_t request, fuse_ino_t inode, size_t size, off_t off
 void on_fsyncdir(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_file_info *info);
 int flush_images(const struct tree *tree); /* all of them; the first error */
 
+/* lister.c */
+/* Whether the thread that requests asks about most entries that it is told. */
+bool lister_asks(fuse_req_t request);
+/* It has been told count entries of directory without their attributes. */
+void lister_told(fuse_req_t request, uint32_t directory, unsigned count);
+/* It has asked about an entry of directory that is no folder. */
+void lister_asked(fuse_req_t request, uint32_t directory);
+
 /* control.c */
 bool is_control(fuse_ino_t inode);
 fuse_ino_t control_lookup(fuse_ino_t parent, const char *name); /* 0: none */
@@ -198,6 +227,16 @@ int stray_note(struct fs *fs, uint32_t node);
  * page cache: what drops pages waits for those.
  */
 void stray_drop(struct fs *fs, uint32_t node);
+
+/* writeback.c */
+/* Whether the kernel may hold bytes of the node that have not come yet, and no clients' mapping. */
+bool writeback_may_be_dirty(struct fs *fs, uint32_t node);
+/* Before the answer to a WRITE from the page cache, up to end, that fails with error, and after it. */
+void writeback_failed(struct fs *fs, uint32_t node, uint64_t end, int error);
+void writeback_correct(struct fs *fs, uint32_t node, uint64_t end);
+/* An fsync has come through: the kernel has told this handle of all losses up to now. */
+void writeback_told(struct fs *fs, uint32_t node, struct handle *handle);
+void on_flush(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 
 /* file.c */
 void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);

@@ -36,6 +36,7 @@ static void handle_clear(struct handle *handle)
 	handle->cursor = 0;
 	handle->node = 0;
 	handle->generation = 0;
+	handle->losses = 0;
 	handle->direct = false;
 	handle->sync = false;
 	handle->resize = false;

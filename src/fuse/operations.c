@@ -74,6 +74,12 @@ static void on_init(void *userdata, struct fuse_conn_info *connection)
 	want_feature(connection, FUSE_CAP_ASYNC_DIO, false);
 	want_feature(connection, FUSE_CAP_PARALLEL_DIROPS, true);
 	want_feature(connection, FUSE_CAP_EXPORT_SUPPORT, true);
+	/* Always asked for attributes, we decide who gets them: lister.c. The kernel's own decision
+	 * gives them to everybody at the start of a folder, and to `find -size`, which reads a
+	 * folder to its end and then asks, nowhere else.
+	 */
+	want_feature(connection, FUSE_CAP_READDIRPLUS, true);
+	want_feature(connection, FUSE_CAP_READDIRPLUS_AUTO, false);
 	/* DIRECT_IO_ALLOW_MMAP stays off: a shared mapping of an uncached file writes back whole
 	 * pages, with bytes from before a write that went past it.
 	 */
@@ -83,6 +89,8 @@ static void on_init(void *userdata, struct fuse_conn_info *connection)
 	 */
 	want_feature(connection, FUSE_CAP_OVER_IO_URING, false);
 #endif
+	/* Which the tree must allow: tree_defaults says what for. */
+	fs->writeback = want_feature(connection, FUSE_CAP_WRITEBACK_CACHE, fs->options->writeback);
 	fs->xattr = fs->options->xattr;
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
 	/* With it the kernel asks for no security.capability before each write. No slice has a
@@ -154,7 +162,7 @@ static void on_forget_multi(fuse_req_t request, size_t count, struct fuse_forget
 	fuse_reply_none(request);
 }
 
-/* flush, poll, access and the locks are left to the kernel: it asks once, and then no more. */
+/* poll, access and the locks are left to the kernel: it asks once, and then no more. */
 const struct fuse_lowlevel_ops operations = {
 	.init = on_init,
 	.lookup = on_lookup,
@@ -165,6 +173,7 @@ const struct fuse_lowlevel_ops operations = {
 	.open = on_open,
 	.read = on_read,
 	.write = on_write,
+	.flush = on_flush,
 	.fsync = on_fsync,
 	.release = on_release,
 	.lseek = on_lseek,

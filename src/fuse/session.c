@@ -12,12 +12,14 @@
 #include "signals.h"
 #include "stats.h"
 #include "status.h"
+#include "trim.h"
 #include "workers.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sysmacros.h>
 #include <syslog.h>
 
@@ -220,6 +222,7 @@ int session_mount(struct session *session, const char *mountpoint, const struct 
 	int result;
 
 	session->mountpoint = strdup(mountpoint);
+	session->fs.mountpoint = session->mountpoint;
 	result = session->mountpoint ? init_fs(session, tree) : -ENOMEM;
 	if (result < 0)
 		return result;
@@ -237,7 +240,7 @@ int session_mount(struct session *session, const char *mountpoint, const struct 
 	fuse_message.keeping = false;
 	session->mounted = true;
 	if (mount_find(mountpoint, &mount) == 0) {
-		session->device = mount.device;
+		session->device = session->fs.device = mount.device;
 		session->status_listener = status_listen(mount.device);
 	}
 	return 0;
@@ -260,31 +263,47 @@ static int serve_init(struct fuse_session *fuse)
 	return result > 0 ? 0 : result < 0 ? result : -ENOTCONN;
 }
 
-/* The kernel reads ahead 128 KiB on FUSE mounts; as large as a request can be makes a first
- * sequential read about twice as fast. Only root may say so, others stay as they are.
- */
-#define READAHEAD_KIB 1024
-
-static void raise_readahead(dev_t device)
+static void set_kernel_limit(dev_t device, const char *name, int value)
 {
 	char path[64];
 	FILE *setting;
 
-	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(device),
-		 minor(device));
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/%s", major(device), minor(device), name);
 	setting = device ? fopen(path, "we") : NULL;
 	if (!setting)
 		return;
-	fprintf(setting, "%d", READAHEAD_KIB);
+	fprintf(setting, "%d", value);
 	fclose(setting);
+}
+
+/* Only root may raise these, and for others they stay as they are.
+ *
+ * The kernel reads ahead 128 KiB on FUSE mounts; as large as a request can be makes a first
+ * sequential read about twice as fast.
+ *
+ * It holds back 1 % of what all mounts together may have dirty. Its strict limit stays: it keeps
+ * those who write into the images, as we do, from being held up for pages that wait for us. For the
+ * same reason the workers, which this thread is going to start, are not to wait for the writing of
+ * pages when they need memory.
+ */
+#define READAHEAD_KIB 1024
+
+static void raise_limits(const struct session *session)
+{
+	set_kernel_limit(session->device, "read_ahead_kb", READAHEAD_KIB);
+	if (!session->fs.writeback)
+		return;
+	set_kernel_limit(session->device, "max_ratio", 100);
+	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 }
 
 /* fsync every slice that somebody may have mapped to write: it waits for the kernel's writeback,
  * which syncfs(2) on a FUSE mount only starts. Runs in a child, on its copy of the states.
  */
-static void sync_writers(void *context, int mount_fd)
+static bool sync_writers(void *context, int mount_fd)
 {
 	const struct fs *fs = context;
+	bool all = true;
 
 	for (uint32_t node = TREE_ROOT; node <= tree_node_count(fs->tree); node++) {
 		struct tree_item item;
@@ -294,11 +313,15 @@ static void sync_writers(void *context, int mount_fd)
 		    !tree_item(fs->tree, node, &item))
 			continue;
 		fd = openat(mount_fd, item.name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 && errno == EACCES)
+			fd = openat(mount_fd, item.name, O_WRONLY | O_CLOEXEC);
+		all &= fd >= 0;
 		if (fd < 0)
 			continue;
-		fsync(fd);
+		fsync(fd); /* what fails is counted where it comes in */
 		close(fd);
 	}
+	return all;
 }
 
 /* A thread that waits in the kernel for a page cannot be left behind: it would keep the connection
@@ -320,8 +343,12 @@ static int run_loop(struct session *session)
 		.quiesce = quiesce,
 		.context = &session->fs,
 	};
-	int result = workers_new(session->fuse, &workers);
+	int result;
 
+	/* libfuse 3.18.3 says as an error that it does without what is an offer only. */
+	fuse_message.keeping = true;
+	result = workers_new(session->fuse, &workers);
+	fuse_message.keeping = false;
 	if (result < 0)
 		return result;
 	slice_on_wait(worker_will_wait);
@@ -331,6 +358,8 @@ static int run_loop(struct session *session)
 		/* What is left of them returns, now that the connection is dead. */
 		drops_stop(&session->fs);
 		stopper_finish(&stopper);
+		if (session->fs.writeback && stopper.unsynced)
+			atomic_store(&session->fs.lost, true);
 	}
 	workers_free(workers);
 	/* ECONNABORTED: the unmount came while a request was on its way. */
@@ -386,22 +415,34 @@ static void log_losses(const struct session *session)
 	log_message(LOG_CRIT, "'%s': not everything reached the disk", session->mountpoint);
 }
 
+static void start_trimmer(uint64_t limit)
+{
+	int result = 0;
+
+	if (limit > 0)
+		result = trim_start(limit == SESSION_MEMORY_DEFAULT ? trim_limit_default() : limit);
+	if (result < 0)
+		log_message(LOG_WARNING, "memory is not limited: %s", strerror(-result));
+}
+
 int session_run(struct session *session)
 {
 	int result = serve_init(session->fuse);
 	int flushed;
 
 	if (result == 0) {
+		start_trimmer(session->options->memory);
 		/* Not before: INIT sets the kernel's own value. */
-		raise_readahead(session->device);
+		raise_limits(session);
 		session->options->ready(session->options->ready_context);
 		result = run_loop(session);
 	}
 	if (result < 0)
 		log_message(LOG_ERR, "session ended: %s", strerror(-result));
+	trim_stop();
 	unmount(session);
 	flushed = flush_images(session->fs.tree);
-	if (flushed == 0 && image_error_count() > 0)
+	if (flushed == 0 && (image_error_count() > 0 || atomic_load(&session->fs.lost)))
 		flushed = -EIO;
 	if (flushed < 0)
 		log_losses(session);

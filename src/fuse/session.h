@@ -6,6 +6,7 @@
 #include "mmapfs/tree.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* One mount: from the options to the last flush. */
@@ -17,10 +18,14 @@ enum cache_mode {
 	CACHE_ALWAYS, /* keep them */
 };
 
+#define SESSION_MEMORY_DEFAULT UINT64_MAX
+
 struct session_options {
 	enum cache_mode cache;
-	bool xattr; /* answer getxattr even where it costs a request a write */
-	bool debug; /* trace every request to standard error */
+	bool writeback;  /* the kernel writes later; the tree was built for it (tree_defaults) */
+	uint64_t memory; /* bytes for mappings and their page tables; 0: no limit */
+	bool xattr;      /* answer getxattr even where it costs a request a write */
+	bool debug;      /* trace every request to standard error */
 	bool read_only;
 	uid_t uid; /* of directories, as are the following */
 	gid_t gid;

@@ -47,6 +47,7 @@ static pid_t start_detach(const struct stopper *stopper)
 {
 	char *path;
 	pid_t child;
+	bool synced;
 	int fd;
 
 	/* By the device: a rename may have moved the mount, another may lie on top of it. */
@@ -60,11 +61,11 @@ static pid_t start_detach(const struct stopper *stopper)
 	}
 	close_range(STDERR_FILENO + 1, ~0U, 0);
 	fd = open(path, O_RDONLY | O_DIRECTORY);
-	if (fd >= 0) {
-		stopper->sync(stopper->context, fd);
+	synced = fd >= 0 && stopper->sync(stopper->context, fd);
+	if (fd >= 0)
 		close(fd);
-	}
-	_exit(mount_detach(path, true, NULL) < 0);
+	mount_detach(path, true, NULL);
+	_exit(synced ? 0 : 1);
 }
 
 static void pause_ms(long milliseconds)
@@ -86,21 +87,24 @@ static int64_t now_ms(void)
 }
 
 /* Wait for the child, or for a second signal, which ends it. */
-static void wait_detach(const struct stopper *stopper, pid_t child)
+static void wait_detach(struct stopper *stopper, pid_t child)
 {
 	struct timespec tick = { 0, 5 * 1000000 };
 	int64_t start = now_ms();
+	int status = 0;
 	sigset_t set;
 
 	signals_ending(&set);
-	while (waitpid(child, NULL, WNOHANG) == 0) {
+	while (waitpid(child, &status, WNOHANG) == 0) {
 		if (sigtimedwait(&set, NULL, &tick) < 0 || atomic_load(&stopper->finished) ||
 		    now_ms() - start < SECOND_SIGNAL_MS)
 			continue;
 		kill(child, SIGKILL);
 		log_message(LOG_WARNING, "second signal: leaving without a sync of the mount");
+		stopper->unsynced = true;
 		return;
 	}
+	stopper->unsynced = status != 0;
 }
 
 /* fuse_session_exit() only sets a flag before libfuse 3.17; the loop looks at it when its wait is

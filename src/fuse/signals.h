@@ -19,13 +19,15 @@
 struct stopper {
 	struct fuse_session *session;
 	const char *mountpoint;
-	dev_t device;                              /* of the mount; 0: not known, detach nothing */
-	void (*sync)(void *context, int mount_fd); /* in a child; sync all that clients may dirty */
-	void (*quiesce)(void *context);            /* called while the workers still serve */
+	dev_t device; /* of the mount; 0: not known, detach nothing */
+	/* In a child; sync all that clients may dirty. False: something could not be reached. */
+	bool (*sync)(void *context, int mount_fd);
+	void (*quiesce)(void *context); /* called while the workers still serve */
 	void *context;
 	pthread_t loop;
 	pthread_t thread;
 	atomic_bool finished;
+	bool unsynced; /* the sync was not, or not all, done; for whoever has called stopper_finish */
 };
 
 /* Whether the session's mount still exists, attached or not. Once it does not, its device number

@@ -59,6 +59,8 @@ void status_tell(int listener, int result)
 	int32_t answer = result;
 	int peer;
 
+	/* A peer takes a descriptor, and there may be none left. Nobody reads this one any more. */
+	close(STDIN_FILENO);
 	while ((peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
 		(void)!send(peer, &answer, sizeof(answer), MSG_NOSIGNAL);
 		close(peer);

@@ -20,7 +20,8 @@
  *
  * Each worker reads and answers through a descriptor of its own where the device can be opened
  * again: the kernel then keeps its requests in a list of their own. libfuse does that in its own
- * loop only, hence the calls for reading and writing that are set here.
+ * loop only, hence the calls for reading and writing that are set here. From 3.18.3 on it refuses
+ * those, unless it was built to take them: then all share the session's descriptor.
  */
 #include "workers.h"
 
@@ -65,6 +66,7 @@ struct worker {
 struct workers {
 	struct fuse_session *session;
 	int running_max;
+	bool own_devices;   /* each worker has one */
 	atomic_int waiting; /* for a request */
 	atomic_int running; /* neither parked nor stuck; written under lock */
 	_Atomic uint64_t tick;
@@ -124,7 +126,9 @@ static int start_new_locked(struct workers *workers)
 
 	if (workers->count == WORKERS_MAX)
 		return -EAGAIN;
-	*worker = (struct worker){ .workers = workers, .device = clone_device(workers->session) };
+	*worker = (struct worker){ .workers = workers, .device = -1 };
+	if (workers->own_devices)
+		worker->device = clone_device(workers->session);
 	sem_init(&worker->unparked, 0, 0);
 	result = pthread_create(&worker->thread, NULL, serve, worker);
 	if (result != 0) {
@@ -354,15 +358,10 @@ int workers_new(struct fuse_session *session, struct workers **ret)
 {
 	const struct fuse_custom_io io = { .read = read_device, .writev = write_device };
 	struct workers *workers = calloc(1, sizeof(*workers));
-	int result;
 
 	if (!workers)
 		return -ENOMEM;
-	result = fuse_session_custom_io(session, &io, fuse_session_fd(session));
-	if (result < 0) {
-		free(workers);
-		return result;
-	}
+	workers->own_devices = fuse_session_custom_io(session, &io, fuse_session_fd(session)) == 0;
 	workers->session = session;
 	workers->running_max = processors();
 	pthread_mutex_init(&workers->lock, NULL);

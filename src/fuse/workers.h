@@ -7,7 +7,7 @@
 /* The threads that take requests from /dev/fuse and answer them. Any of them takes any request. */
 struct workers;
 
-/* -ENOMEM, or what fuse_session_custom_io() said. *ret is the caller's (workers_free). */
+/* -ENOMEM. *ret is the caller's (workers_free). */
 int workers_new(struct fuse_session *session, struct workers **ret);
 
 /* Serve until the session is told to exit or the connection ends; the calling thread watches over

@@ -322,6 +322,8 @@ static void resolve_extent(struct building *b, const struct item_request *slice,
 	length = request->length;
 	if (length == EXTENT_TAIL && request->image != ZEROS)
 		length = b->image_sizes[request->image] - request->offset;
+	if (b->defaults->writeback)
+		extent->length = length;
 	if (add_overflows(*start, length, start) || *start > SIZE_LIMIT) {
 		fail_at(b->builder, b->error, request->line, "slice '%s': is too large",
 			request_name(b->builder, slice));
@@ -375,7 +377,10 @@ static void resolve_access(struct building *b, const struct item_request *reques
 	if (!options->resize || defaults->read_only)
 		return;
 	slice->resize = true;
-	if (!slice->tail || !slice->writable || image_is_block_device(last->image))
+	if (defaults->writeback)
+		fail_at(b->builder, b->error, request->line,
+			"slice '%s': resize does not go with writeback", name);
+	else if (!slice->tail || !slice->writable || image_is_block_device(last->image))
 		fail_at(b->builder, b->error, request->line,
 			"slice '%s': resize needs a writable tail slice of a regular file", name);
 }
@@ -468,6 +473,28 @@ static int allocate_tree(struct building *b)
 	return 0;
 }
 
+static int mark_aliases(struct building *b)
+{
+	struct alias_pair pair;
+	int result = overlap_mark_aliases(b->tree->slices, b->tree->item_count, &pair);
+	const char *first;
+	const char *second;
+
+	if (result < 0 || !pair.found || !b->defaults->writeback)
+		return result;
+	first = tree_item_at(b->tree, pair.first).name;
+	second = tree_item_at(b->tree, pair.second).name;
+	if (pair.first == pair.second)
+		error_add(b->error, NULL,
+			  "slice '%s': holds some bytes twice, which does not go with writeback",
+			  first);
+	else
+		error_add(b->error, NULL,
+			  "slices '%s' and '%s': share bytes, which does not go with writeback",
+			  first, second);
+	return -EINVAL;
+}
+
 static int build(struct building *b)
 {
 	int result = allocate_tree(b);
@@ -481,8 +508,12 @@ static int build(struct building *b)
 		return result;
 	open_images(b);
 	sort_images(b->tree);
-	for (size_t i = 0; i < b->tree->item_count; i++)
+	for (size_t i = 0; i < b->tree->item_count && result == 0; i++) {
 		resolve_item(b, i);
+		result = slice_note_images(&b->tree->slices[i]);
+	}
+	if (result < 0)
+		return result;
 	b->tree->paths = steal_pointer(&b->builder->paths.data);
 	/* What comes now takes memory of its own, of as many slices. */
 	free(steal_pointer(&b->builder->extents.data));
@@ -490,7 +521,7 @@ static int build(struct building *b)
 	free(steal_pointer(&b->builder->items.data));
 	if (result == 0 && (b->error->count > 0 || b->error->omitted > 0))
 		result = -EINVAL;
-	return result ?: overlap_mark_aliases(b->tree->slices, b->tree->item_count);
+	return result ?: mark_aliases(b);
 }
 
 int tree_build(struct tree_builder *builder, const struct tree_defaults *defaults, bool inspect,

@@ -268,6 +268,8 @@ void tree_free(struct tree *tree)
 	free(tree->images_sorted);
 	names_clear(&tree->image_names);
 	free(tree->nodes);
+	for (size_t i = 0; tree->slices && i < tree->item_count; i++)
+		free(tree->slices[i].images);
 	free(tree->slices);
 	free(tree->slots);
 	free(tree->extents);

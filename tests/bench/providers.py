@@ -75,10 +75,12 @@ def mounted_by(command, mountpoint, unmount=("fusermount3", "-u"), stop_first=Fa
 
     It ends with its mount; one that would live on without it is told to stop first, and unmounts.
     """
-    # In a session of its own, so that Ctrl-C does not end it before us; but it dies with us.
-    process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *command],
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               start_new_session=True)
+    # In a session of its own, so that Ctrl-C does not end it before us; but it dies with us, and is
+    # not even started when we have died before it was told that.
+    with_us = ["setpriv", "--pdeathsig", "TERM", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"',
+               str(os.getpid())]
+    process = subprocess.Popen([*with_us, *command], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         deadline = time.monotonic() + TIMEOUT_S
         while not is_mounted(mountpoint):

@@ -28,6 +28,7 @@ setup() {
 	assert_equal "$(call stat "$mnt/all" blocks)" 2048
 }
 
+# bats test_tags=writethrough
 @test "st_blocks grows with a write into a hole" {
 	make_sparse "$temp/sparse" 1M
 	mount_slices "$temp/sparse" 'a=@64K+512K'

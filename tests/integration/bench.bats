@@ -15,11 +15,11 @@ setup() {
 	bench=(timeout 100 python3 "$checkout/tests/bench/bench.py")
 }
 
-# $temp stands in the command line of every server, as the folder of its image.
+# The folder stands in the command line of all that a run starts, and not in its own.
 teardown() {
 	local pid
 
-	for pid in $(servers); do
+	for pid in $(started); do
 		kill -KILL "$pid" || true
 	done
 	remove_mounts
@@ -38,8 +38,8 @@ bench() {
 	"${bench[@]}" "$@"
 }
 
-servers() {
-	pgrep -f -- "-t $temp/tmp/" || true
+started() {
+	pgrep -f -- "$temp/tmp/" || true
 }
 
 mounts() {
@@ -47,7 +47,7 @@ mounts() {
 }
 
 nothing_left() {
-	[ -z "$(servers)$(mounts)" ]
+	[ -z "$(started)$(mounts)" ]
 }
 
 # interrupted SIGNAL: a run that gets this signal, and gets it again, while mmapfs serves an image
@@ -55,7 +55,7 @@ interrupted() {
 	"${bench[@]}" --rounds 100 --size 16 --only mmapfs --cells ^random >"$temp/out" 2>&1 3>&- &
 	local timeout_pid=$! pid
 	helper_pids+=("$timeout_pid")
-	wait_until server_and_mount
+	wait_until serving
 	pid=$(pgrep -P "$timeout_pid")
 	kill "-$1" "$pid"
 	kill "-$1" "$pid" || true
@@ -63,8 +63,8 @@ interrupted() {
 	wait "$timeout_pid" || status=$?
 }
 
-server_and_mount() {
-	[ -n "$(servers)" ] && [ -n "$(mounts)" ]
+serving() {
+	[ -n "$(mounts)" ]
 }
 
 @test "each cell has a positive number for the image and for mmapfs" {

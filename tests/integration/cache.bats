@@ -177,6 +177,7 @@ store_into() {
 	done
 }
 
+# bats test_tags=writethrough
 @test "an image that another program cuts and stretches: the next open sees it" {
 	for cache in auto none; do
 		make_image "$temp/disk" 2M
@@ -198,6 +199,7 @@ store_into() {
 	done
 }
 
+# bats test_tags=writethrough
 @test "cache=always: the size of a tail is the true one all the same" {
 	mount_slices "$temp/disk" 'tail=@12345' -- -o cache=always
 
@@ -245,6 +247,7 @@ store_into() {
 	done
 }
 
+# bats test_tags=writethrough
 @test "a tail slice follows its image when another program changes the size" {
 	mount_slices "$temp/disk" 'tail=@12345'
 

@@ -140,10 +140,10 @@ image_mapping() {
 	for option in uid=x uid= uid=-1 uid=+1 uid=0x10 uid=1.5 'uid= 1' uid=4294967295 \
 		uid=99999999999999999999 gid=x gid= gid=-1 gid=4294967295 mode=8 mode=rw mode= mode=-1 \
 		mode=1777 mode=99999999999999999999999 cache=x cache= cache=AUTO cache=autox lock=x lock= \
-		lock=yes; do
+		lock=yes memory=x memory= memory=0 memory=1K memory=on; do
 		refused 2 "option '${option%%=*}'.*'$(literally "${option#*=}")'" -- -o "$option" "$disk" "$mnt"
 	done
-	for option in uid gid mode cache lock; do
+	for option in uid gid mode cache lock memory; do
 		refused 2 "option '$option'" -- -o "$option" "$disk" "$mnt"
 	done
 	for option in ro=1 rw=no xattr=x allow_other=1 table=x; do
@@ -159,8 +159,9 @@ image_mapping() {
 
 # --- cache and lock ------------------------------------------------------------------------------
 
-@test "each way to cache, and xattr, can be had" {
-	for option in cache=auto cache=none cache=always xattr lock=on; do
+@test "each way to cache, writeback, memory and xattr can be had" {
+	for option in cache=auto cache=none cache=always writeback xattr lock=on memory=64M \
+		memory=off writeback,ro,xattr; do
 		mount_detached -o "$option" "$disk" "$mnt"
 		cmp "$disk" "$mnt/disk"
 		unmount_detached "$mnt"
@@ -299,7 +300,7 @@ image_mapping() {
 		mmapfs $verb --help
 		assert_done
 		for word in plan where umount -- --table --slice --json allow_other uid= gid= mode= cache= \
-			xattr lock= _netdev nofail noauto; do
+			writeback xattr lock= _netdev nofail noauto; do
 			grep -qF -e "$word" "$temp/out"
 		done
 	done

@@ -97,6 +97,7 @@ setup() {
 	END
 }
 
+# bats test_tags=writethrough
 @test "the image sees a cached slice's writes at once" {
 	mount_slices "$temp/disk" 'a=@4097+1M'
 

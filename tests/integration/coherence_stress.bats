@@ -69,6 +69,7 @@ stress_one() {
 	cmp -i "$size" "$temp/disk" "$temp/disk.snapshot"
 }
 
+# bats test_tags=writethrough
 @test "one slice, cached, which is opened and closed in all ways at all times" {
 	for cache in auto none always; do
 		stress_one "$cache" ruwyRUWl

@@ -11,7 +11,8 @@ exercise() {
 	local file=$1
 
 	shift
-	timeout 100 "$(helper exerciser)" --seed "$seed" --dump "$temp/model" "$@" "$file"
+	timeout 100 "$(helper exerciser)" --seed "$seed" --dump "$temp/model" \
+		${writeback:+--writeback} "$@" "$file"
 }
 
 setup() {
@@ -110,12 +111,27 @@ setup() {
 	assert_untouched "$temp/disk" 12345 1000003
 }
 
+@test "with writeback" {
+	mount_slices "$temp/disk" 'a=@12345+1000003' 'small=@1100001+12290' -- -o writeback
+
+	for slice in a:12345:1000003 small:1100001:12290; do
+		IFS=: read -r name offset size <<<"$slice"
+		exercise "$mnt/$name" --writeback --operations 4000
+		call fsync "$mnt/$name"
+		assert_range "$temp/disk" "$offset" "$size" "$temp/model"
+	done
+	unmount
+	cmp -n 12345 "$temp/disk" "$temp/disk.snapshot"
+	cmp -i 1012348 -n 87653 "$temp/disk" "$temp/disk.snapshot"
+	cmp -i 1112291 "$temp/disk" "$temp/disk.snapshot"
+}
+
 @test "two exercisers at once, on neighbours" {
 	mount_slices "$temp/disk" 'a=@0+500003' 'b=@1M+500003'
 
-	timeout 100 "$(helper exerciser)" --seed "$seed" --dump "$temp/model.a" "$mnt/a" 3>&- &
+	exercise "$mnt/a" --dump "$temp/model.a" 3>&- &
 	pid=$!
-	timeout 100 "$(helper exerciser)" --seed "$((seed + 1))" --dump "$temp/model.b" "$mnt/b"
+	exercise "$mnt/b" --seed "$((seed + 1))" --dump "$temp/model.b"
 	wait "$pid"
 	unmount
 	assert_range "$temp/disk" 0 500003 "$temp/model.a"

@@ -8,6 +8,8 @@
  *     --operations N    how many
  *     --resize          the file grows and shrinks as any file does, up to --max-size;
  *                       without it the size is fixed, and a write past the end must be cut short
+ *     --writeback       the kernel takes a write past the end, which then fails when it is synced: for
+ *                       each descriptor once; what fits is written, and the size is as it was
  *     --no-mmap         FILE has no shared mappings
  *     --no-direct       FILE has no O_DIRECT at odd offsets (an ordinary file)
  *     --dump COPY       leaves in COPY what FILE must hold now
@@ -32,6 +34,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* --- the mapping
@@ -98,9 +101,58 @@ static void op_read(struct exerciser *ex)
 	compare(ex, (struct range){ range.offset, want }, ex->buf);
 }
 
+static void fsync_fails_once(struct exerciser *ex, int fd, bool told)
+{
+	if (!told && (!fsync(fd) || errno != ENOSPC))
+		die(ex, "fsync after a write past the end: errno %d, want ENOSPC", errno);
+	if (fsync(fd))
+		die_errno(ex, "fsync, once more");
+}
+
+static size_t size_of(struct exerciser *ex)
+{
+	struct stat st;
+
+	if (fstat(ex->fd, &st))
+		die_errno(ex, "fstat");
+	return (size_t)st.st_size;
+}
+
+/* The kernel has to be told of the size: soon, not at once. */
+static void wait_for_size(struct exerciser *ex)
+{
+	struct timespec tick = { 0, 1000000 };
+	int ticks = 20000;
+
+	while (size_of(ex) != ex->size && ticks-- > 0)
+		nanosleep(&tick, NULL);
+	if (size_of(ex) != ex->size)
+		die(ex, "still %zu bytes long", size_of(ex));
+}
+
+/* Through a page cache that is written later, whatever the size of the slice. */
+static void write_late(struct exerciser *ex, int fd, struct range range)
+{
+	int idle_fd = fd == ex->fd ? ex->write_fd : ex->fd;
+	bool sync = fcntl(fd, F_GETFL) & O_DSYNC;
+	ssize_t put = pwrite(fd, ex->buf, range.length, (off_t)range.offset);
+
+	if (sync && (put >= 0 || errno != ENOSPC))
+		die(ex, "pwrite past the end gave %zd, errno %d, want ENOSPC", put, errno);
+	if (!sync && put != (ssize_t)range.length)
+		die(ex, "pwrite past the end gave %zd, errno %d", put, errno);
+	fsync_fails_once(ex, fd, sync);
+	if (idle_fd >= 0)
+		fsync_fails_once(ex, idle_fd, false);
+	wait_for_size(ex);
+	if (range.offset < ex->size)
+		model_write(ex, (struct range){ range.offset, ex->size - range.offset }, ex->buf);
+}
+
 static void op_write(struct exerciser *ex)
 {
 	bool other = ex->write_fd >= 0 && one_in(ex, 2);
+	int fd = other ? ex->write_fd : ex->fd;
 	struct range range = random_anywhere(ex);
 	size_t want = range.length;
 	ssize_t put;
@@ -110,7 +162,12 @@ static void op_write(struct exerciser *ex)
 	random_fill(ex, range.length);
 	if (!ex->resize && range.offset + range.length > ex->size)
 		map_settle(ex);
-	put = pwrite(other ? ex->write_fd : ex->fd, ex->buf, range.length, (off_t)range.offset);
+	if (ex->writeback && range.offset + range.length > ex->size &&
+	    !(fcntl(fd, F_GETFL) & O_DIRECT)) {
+		write_late(ex, fd, range);
+		return;
+	}
+	put = pwrite(fd, ex->buf, range.length, (off_t)range.offset);
 	if (!ex->resize && range.offset >= ex->size) {
 		if (put >= 0 || errno != ENOSPC)
 			die(ex, "pwrite past the end gave %zd, errno %d, want ENOSPC", put, errno);
@@ -469,6 +526,7 @@ int main(int argc, char **argv)
 		{ "operations", required_argument, NULL, 'n' },
 		{ "resize", no_argument, NULL, 'r' },
 		{ "max-size", required_argument, NULL, 'x' },
+		{ "writeback", no_argument, NULL, 'w' },
 		{ "no-mmap", no_argument, NULL, 'm' },
 		{ "no-direct", no_argument, NULL, 'd' },
 		{ "dump", required_argument, NULL, 'o' },
@@ -493,6 +551,9 @@ int main(int argc, char **argv)
 			break;
 		case 'x':
 			ex->max_size = strtoull(optarg, NULL, 0);
+			break;
+		case 'w':
+			ex->writeback = true;
 			break;
 		case 'm':
 			ex->no_mmap = true;

@@ -22,7 +22,7 @@
 
 struct exerciser {
 	const char *path;
-	bool resize, no_mmap, no_direct;
+	bool resize, writeback, no_mmap, no_direct;
 	size_t max_size;
 
 	uint8_t *model;

@@ -311,6 +311,7 @@ assert_same() {
 	cut_out "$temp/shaky.raw" 12345 4000003 | cmp - "$mnt/a"
 }
 
+# bats test_tags=writethrough
 @test "where flushes fail at random, what one has vouched for is on the medium" {
 	unmount
 	expect_exit 1

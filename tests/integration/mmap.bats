@@ -161,6 +161,7 @@ setup() {
 }
 
 # The kernel writes both pages by one request, and does not look at how much of it was taken.
+# bats test_tags=writethrough
 @test "a store that has no room fails msync, though what lies before it is written" {
 	make_image "$temp/disk" 1M
 	cat >"$temp/table" <<-END

@@ -17,6 +17,7 @@ written_between() {
 		END { exit bad || !writes || !flushed }'
 }
 
+# bats test_tags=writethrough
 @test "on a block device fsync writes the slice's pages, and flushes the device" {
 	nbd_serve disk 4M
 	loop=$(losetup --find --show "$temp/disk.nbd/disk")

@@ -16,6 +16,10 @@ setup() {
 	if grep -q __asan_init "$MMAPFS"; then
 		sandbox+=(--sanitizer)
 	fi
+	if [ -e /run/mount/utab ] &&
+		grep -qF /run/mount/utab "$(ldd "$MMAPFS" | awk '/libfuse3/ { print $3 }')"; then
+		sandbox+=(--mount-program)
+	fi
 	printf '#!/bin/sh\nexec %s "$@"\n' "${sandbox[*]@Q} ${MMAPFS@Q}" >"$temp/sandboxed"
 	chmod +x "$temp/sandboxed"
 	MMAPFS=$temp/sandboxed

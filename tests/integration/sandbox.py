@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Runs a program as a hardened service would: what mmapfs does with this little, it can do.
 
-    sandbox.py [--sanitizer] PROGRAM ARGUMENT...
+    sandbox.py [--sanitizer] [--mount-program] PROGRAM ARGUMENT...
     sandbox.py --list            the system calls, one a line
 
 No new privileges; as root no capability but CAP_SYS_ADMIN, which mounting takes; and no system call
@@ -44,6 +44,8 @@ GROUPS = {
 }
 # What AddressSanitizer takes more. LeakSanitizer looks at its process as a debugger does: not here.
 SANITIZER = "getppid open sigaltstack"
+# What mount(8) takes more, with which some builds of libfuse note a mount in /run/mount/utab.
+MOUNT_PROGRAM = "dup setuid"
 LIMITED = "mmap mprotect socket"
 
 PR_CAPBSET_READ, PR_CAPBSET_DROP = 23, 24
@@ -83,9 +85,12 @@ def main():
         print(*sorted(set(" ".join([*GROUPS.values(), LIMITED]).split())), sep="\n")
         return
     if arguments[0] == "--sanitizer":
-        extra = SANITIZER
+        extra += " " + SANITIZER
         arguments.pop(0)
         os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    if arguments[0] == "--mount-program":
+        extra += " " + MOUNT_PROGRAM
+        arguments.pop(0)
     drop_capabilities()
     restrict(extra)
     os.execvp(arguments[0], arguments)

@@ -77,6 +77,7 @@ fill() {
 	assert_equal "$(sql "$mnt/db" 'PRAGMA integrity_check')" ok
 }
 
+# bats test_tags=writethrough
 @test "a database of fixed size: rows change, the file cannot grow" {
 	fill "$mnt/db"
 	unmount

@@ -32,6 +32,7 @@ delta() {
 	[ "$(delta read_bytes cat "$mnt/a")" -ge 1000003 ]
 }
 
+# bats test_tags=writethrough
 @test "writes and their bytes" {
 	assert_equal "$(delta writes call write "$mnt/a" 0 1000)" 1
 	assert_equal "$(delta write_bytes call write "$mnt/a" 5 100001)" 100001

@@ -56,6 +56,7 @@ put() {
 	assert_untouched "$temp/disk" 4610 5M
 }
 
+# bats test_tags=writethrough
 @test "a write past the end takes what fits, then ENOSPC" {
 	make_image "$temp/disk" 1M
 	snapshot "$temp/disk"
@@ -80,6 +81,7 @@ put() {
 	cmp "$temp/disk" "$temp/disk.snapshot"
 }
 
+# bats test_tags=writethrough
 @test "a tail slice without resize does not grow its image" {
 	make_image "$temp/disk" 10000
 	snapshot "$temp/disk"
@@ -116,6 +118,7 @@ put() {
 	assert_untouched "$temp/two" 1 299999
 }
 
+# bats test_tags=writethrough
 @test "a write into an extent without an image gets ENOSPC" {
 	make_image "$temp/disk" 64K
 	snapshot "$temp/disk"

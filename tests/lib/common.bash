@@ -36,7 +36,9 @@
 #
 # The environment may set MMAPFS, MMAPFS_TEST_TMP (where the folders are made, else
 # BATS_TEST_TMPDIR), MMAPFS_TEST_SEED, MMAPFS_TEST_HELPERS (folders with helpers that are compiled
-# already, separated by colons; else they are compiled once a run).
+# already, separated by colons; else they are compiled once a run), and MMAPFS_TEST_WRITEBACK=1: then
+# every mount that start_mmapfs makes has -o writeback where it can be had, and $writeback is set. What
+# a test says must hold even so, unless its tags have `writethrough`.
 
 # shellcheck shell=bash disable=SC2034 # the variables are for the tests
 
@@ -227,6 +229,11 @@ start_mmapfs() {
 	daemon_count=$((daemon_count + 1))
 	log=$temp/mmapfs.$daemon_count.log
 	last_start=("$@")
+	writeback=
+	if [ -n "${MMAPFS_TEST_WRITEBACK:-}" ] && has_writeback "$@"; then
+		set -- -o writeback "$@"
+		writeback=1
+	fi
 	timeout --kill-after=1 --signal=KILL "$daemon_limit" \
 		env --default-signal=INT,QUIT "$MMAPFS" mount -f "$@" \
 		</dev/null >"$log.out" 2>"$log" 3>&- 4>&- &
@@ -234,6 +241,14 @@ start_mmapfs() {
 	daemon_pid[$mountpoint]=$pid
 	daemon_log[$mountpoint]=$log
 	wait_for_mount "$mountpoint"
+}
+
+# has_writeback ARGUMENT...: of a mount, the last is the mountpoint
+has_writeback() {
+	local said
+
+	said=$("$MMAPFS" plan -o writeback "${@:1:$#-1}" 2>&1 >/dev/null) || true
+	[[ $said != *'does not go with writeback'* ]]
 }
 
 remount() {

@@ -321,18 +321,45 @@ static void mount_options_are_a_comma_list(void **state)
 {
 	struct parsed parsed;
 
-	parse_good(&parsed, "-o", "ro,uid=7,gid=8,mode=0604,cache=none,xattr,lock=off,table", "a",
-		   "b");
+	parse_good(&parsed, "-o",
+		   "ro,uid=7,gid=8,mode=0604,cache=none,writeback,xattr,lock=off,table", "a", "b");
 	assert_true(parsed.options.read_only);
 	assert_int_equal(parsed.options.uid, 7);
 	assert_int_equal(parsed.options.gid, 8);
 	assert_true(parsed.options.has_mode);
 	assert_int_equal(parsed.options.mode, 0604);
 	assert_int_equal(parsed.options.cache, CACHE_OPTION_NONE);
+	assert_true(parsed.options.writeback);
 	assert_true(parsed.options.xattr);
 	assert_true(parsed.options.no_lock);
 	assert_true(parsed.options.source_is_table);
 	assert_fuse_options(&parsed, "");
+}
+
+static void memory_is_a_size_or_off(void **state)
+{
+	struct parsed parsed;
+
+	parse_good(&parsed, "a", "b");
+	assert_false(parsed.options.has_memory);
+	parse_good(&parsed, "-o", "memory=64M", "a", "b");
+	assert_true(parsed.options.has_memory);
+	assert_int_equal(parsed.options.memory, 64 << 20);
+	parse_good(&parsed, "-o", "memory=64M,memory=off", "a", "b");
+	assert_true(parsed.options.has_memory);
+	assert_int_equal(parsed.options.memory, 0);
+	parse_good(&parsed, "-o", "memory=1M", "a", "b");
+	for (const char *const *bad = (const char *const[]){ "0", "1023K", "on", "", "-1M", NULL };
+	     *bad; bad++) {
+		char option[32];
+		char message[96];
+
+		snprintf(option, sizeof(option), "memory=%s", *bad);
+		snprintf(message, sizeof(message),
+			 "option 'memory': bad value '%s', wants SIZE, 1M or more, or off", *bad);
+		assert_refused(ARGUMENTS("-o", option, "a"), message);
+	}
+	assert_refused(ARGUMENTS("-o", "memory", "a"), "option 'memory' needs a value");
 }
 
 static void layout_options_are_taken(void **state)
@@ -603,7 +630,9 @@ static void help_names_every_option_in_80_columns(void **state)
 		"mode=OCTAL",
 		"cache=MODE",
 		"lock=on|off",
+		"memory=SIZE|off",
 		"allow_other",
+		"writeback",
 		"xattr",
 		"_netdev",
 	};
@@ -649,6 +678,7 @@ int main(void)
 		cmocka_unit_test(missing_values_are_told),
 		cmocka_unit_test(value_that_is_not_wanted_is_told),
 		cmocka_unit_test(mount_options_are_a_comma_list),
+		cmocka_unit_test(memory_is_a_size_or_off),
 		cmocka_unit_test(layout_options_are_taken),
 		cmocka_unit_test(quotes_keep_commas),
 		cmocka_unit_test(later_mount_options_win),

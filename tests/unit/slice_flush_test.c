@@ -505,6 +505,52 @@ static void generation_of_a_slice_moves_with_any_of_its_images(void **state)
 	image_unref(b);
 }
 
+/* So that each open asks two images, and not 100 runs of extents. */
+static void images_of_many_extents_are_noted_once(void **state)
+{
+	struct image *a = new_image("a", 10000);
+	struct image *b = new_image("b", 10000);
+	struct extent extents[100];
+	struct slice slice = { .extents = extents, .extent_count = COUNT(extents) };
+	uint32_t generation;
+
+	for (size_t i = 0; i < COUNT(extents); i++)
+		extents[i] = (struct extent){ .image = i % 3 == 2 ? NULL
+						       : i % 3    ? a
+								  : b,
+					      .start = i,
+					      .length = 1 };
+	assert_result(slice_note_images(&slice), 0);
+	assert_true((slice.images[0] == a && slice.images[1] == b) ||
+		    (slice.images[0] == b && slice.images[1] == a));
+	assert_null(slice.images[2]);
+	usleep(100000); /* until the stamps have settled */
+	generation = slice_generation(&slice);
+	assert_int_equal(slice_generation(&slice), generation);
+	for (const char *path = "a"; *path; path = *path == 'a' ? "b" : "") {
+		generation = slice_generation(&slice);
+		file_write_at(path, 5000, "x", 1);
+		assert_int_not_equal(slice_generation(&slice), generation);
+	}
+	free(slice.images);
+	image_unref(a);
+	image_unref(b);
+}
+
+static void images_of_few_extents_and_of_zeros_are_found_without_a_list(void **state)
+{
+	struct extent extents[100] = { 0 };
+	struct slice slice = { .extents = extents, .extent_count = 3 };
+
+	assert_result(slice_note_images(&slice), 0);
+	assert_null(slice.images);
+	slice.extent_count = COUNT(extents);
+	assert_result(slice_note_images(&slice), 0);
+	assert_null(slice.images[0]);
+	assert_true(slice_is_prompt(&slice));
+	free(slice.images);
+}
+
 #define flush_test(function)                                                                       \
 	cmocka_unit_test_setup_teardown(function, without_errors, scratch_leave)
 
@@ -532,6 +578,8 @@ int main(void)
 		flush_test(failure_of_one_image_does_not_spare_the_next),
 		flush_test(failed_flush_of_a_whole_image_is_recorded),
 		flush_test(generation_of_a_slice_moves_with_any_of_its_images),
+		flush_test(images_of_many_extents_are_noted_once),
+		flush_test(images_of_few_extents_and_of_zeros_are_found_without_a_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

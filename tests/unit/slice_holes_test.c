@@ -230,6 +230,21 @@ static void blocks_of_a_fragmented_slice_are_bounded(void **state)
 	image_unref(image);
 }
 
+static void blocks_of_many_extents_in_holes_are_bounded(void **state)
+{
+	struct extent extents[2000];
+	struct slice slice = { .extents = extents, .extent_count = COUNT(extents) };
+	struct image *image;
+
+	file_resize("image", COUNT(extents) * 4 * KIB);
+	image = image_at("image", IMAGE_ACCESS_RW);
+	for (size_t i = 0; i < COUNT(extents); i++)
+		extents[i] = (struct extent){ i * 512, i * 4 * KIB, 512, image };
+	/* After 1024 looks the rest is taken for allocated. */
+	assert_int_equal(slice_blocks(&slice), COUNT(extents) - 1024);
+	image_unref(image);
+}
+
 /* --- fallocate --- */
 
 /* The call fails so, and changes neither the slice nor the size of its image. */
@@ -523,6 +538,7 @@ int main(void)
 		scratch_test(end_is_the_last_hole),
 		scratch_test(other_whence_is_refused),
 		scratch_test(blocks_of_a_fragmented_slice_are_bounded),
+		scratch_test(blocks_of_many_extents_in_holes_are_bounded),
 		scratch_test(punching_zeroes_the_slice_and_nothing_around_it),
 		scratch_test(punching_frees_what_it_covers),
 		scratch_test(punched_pages_are_cold),

@@ -118,7 +118,7 @@ static void ranges_point_into_the_one_mapping(void **state)
 	image->read_by_call = false; /* as if on no tmpfs */
 	make(&made, false, RANGE(image, 100, 2 * page), ZEROS(10), RANGE(image, 33, 200),
 	     RANGE(image, page, page + 1));
-	assert_result(slice_read_map(&made.slice, 10, 4 * page, false, &ranges), 0);
+	assert_result(slice_read_map(&made.slice, 10, MIB, false, &ranges), 0);
 	assert_int_equal(ranges.count, 5);
 	assert_int_equal(ranges.size, 3 * page + 201);
 	assert_ptr_equal(ranges.ranges[0].iov_base, image->map.base + 110);
@@ -130,6 +130,26 @@ static void ranges_point_into_the_one_mapping(void **state)
 	assert_int_equal(ranges.ranges[3].iov_len, 200);
 	assert_ptr_equal(ranges.ranges[4].iov_base, image->map.base + page);
 	assert_int_equal(ranges.ranges[4].iov_len, page + 1);
+	for (int i = 0; i < ranges.count; i++)
+		assert_ptr_equal(ranges.images[i], i == 0 || i == 4 ? image : NULL);
+	image_unref(image);
+}
+
+/* Up to 16 KiB: see READ_BY_CALL_MAX. */
+static void small_read_leaves_the_mapping_alone(void **state)
+{
+	struct image *image = new_image("image", MIB);
+	struct slice_ranges ranges;
+	struct made made;
+
+	image->read_by_call = false;
+	make(&made, false, RANGE(image, 100, 500000));
+	assert_result(slice_read_map(&made.slice, 10, 16384, false, &ranges), 0);
+	assert_int_equal(ranges.count, 1);
+	assert_ptr_equal(ranges.ranges[0].iov_base, ranges.ends);
+	assert_null(ranges.images[0]);
+	assert_result(slice_read_map(&made.slice, 10, 16385, false, &ranges), 0);
+	assert_ptr_equal(ranges.ranges[0].iov_base, image->map.base + 110);
 	image_unref(image);
 }
 
@@ -370,6 +390,7 @@ int main(void)
 		scratch_test(reading_stops_at_the_end),
 		scratch_test(slice_of_no_bytes_reads_as_such),
 		scratch_test(ranges_point_into_the_one_mapping),
+		scratch_test(small_read_leaves_the_mapping_alone),
 		scratch_test(nothing_points_into_a_mapping_that_must_not_be_read),
 		scratch_test(more_than_a_reply_has_room_for_is_an_error),
 		scratch_test(long_zeros_are_several_ranges),
