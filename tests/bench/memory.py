@@ -49,9 +49,9 @@ def resident(path):
 
 def make_cold(path):
     """Drop a file from the page cache."""
-    fd = os.open(path, os.O_RDONLY)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
+    file = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(file)
 
 
 def make_hot(path):
@@ -110,12 +110,12 @@ def read_random(path, size, count, seed):
     """Read count blocks of size at random; microseconds each."""
     places = random.Random(seed)
     blocks = os.path.getsize(path) // size
-    fd = os.open(path, os.O_RDONLY)
+    file = os.open(path, os.O_RDONLY)
     began = time.monotonic()
     for _ in range(count):
-        os.pread(fd, size, places.randrange(blocks) * size)
+        os.pread(file, size, places.randrange(blocks) * size)
     took = time.monotonic() - began
-    os.close(fd)
+    os.close(file)
     return took / count * 1e6
 
 
