@@ -219,10 +219,11 @@ static int try_advice(void)
 	_cleanup_(cleanup_close) int fd = memfd_create("mmapfs", MFD_CLOEXEC);
 	struct map map = { 0 };
 	uint64_t before;
-	int result = fd < 0 || ftruncate(fd, (off_t)region) < 0 ? -errno : 0;
+	int result;
 
-	if (result == 0)
-		result = map_create(fd, region, false, &map);
+	if (fd < 0 || ftruncate(fd, (off_t)region) < 0)
+		return -errno;
+	result = map_create(fd, region, false, &map);
 	if (result < 0)
 		return result;
 	(void)*(volatile char *)map.base;

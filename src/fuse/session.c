@@ -146,23 +146,29 @@ static const char *find_refused(const char *options)
 	return NULL;
 }
 
-int session_new(const struct session_options *options, struct error *error, struct session **ret)
+static int check_options(const struct session_options *options, struct error *error)
 {
 	const char *refused = find_refused(options->fuse_options);
+
+	if (!refused)
+		return 0;
+	error_add(error, NULL, "option '%s': is not supported, whatever libfuse can do", refused);
+	return -EINVAL;
+}
+
+static int make_session(const struct session_options *options, struct error *error,
+			struct session **ret)
+{
 	_cleanup_(cleanup_session) struct session *session = calloc(1, sizeof(*session));
 	_cleanup_(cleanup_free) char *fuse_options = make_fuse_options(options);
 	char *arguments[] = { (char *)"mmapfs", (char *)"-o", fuse_options, NULL };
 	struct fuse_args parsed = FUSE_ARGS_INIT(3, arguments);
 
-	if (refused) {
-		error_add(error, NULL, "option '%s': is not supported, whatever libfuse can do",
-			  refused);
-		return -EINVAL;
-	}
+	if (session)
+		session->status_listener = -1;
 	if (!session || !fuse_options)
 		return -ENOMEM;
 	session->options = options;
-	session->status_listener = -1;
 	session->fs.options = options;
 	fuse_message.debug = options->debug;
 	fuse_message.keeping = true;
@@ -175,6 +181,13 @@ int session_new(const struct session_options *options, struct error *error, stru
 	}
 	*ret = steal_pointer(&session);
 	return 0;
+}
+
+int session_new(const struct session_options *options, struct error *error, struct session **ret)
+{
+	int result = check_options(options, error);
+
+	return result < 0 ? result : make_session(options, error, ret);
 }
 
 static int init_fs(struct session *session, const struct tree *tree)
