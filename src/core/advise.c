@@ -208,7 +208,8 @@ int image_populate(struct image *image, uint64_t offset, uint64_t length)
 
 int image_lock(struct image *image, uint64_t offset, uint64_t length)
 {
-	if (mlock(image->map.base + offset, length) < 0)
+	/* mlock(2), which sanitizers leave undone. */
+	if (mlock2(image->map.base + offset, length, 0) < 0)
 		return -errno;
 	trim_remove(&image->map);
 	return 0;

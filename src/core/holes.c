@@ -14,7 +14,8 @@
 
 /* lseek(2) until it says the same twice. Where blocks are given out and not written yet, the kernel
  * looks at its page cache next: data are what is in memory. A page that has reached the disk and
- * leaves memory between these two is taken for a hole. Once, since its block is a written one then.
+ * leaves memory between these two can be taken for a hole; once, since its block is a written one
+ * then. A stream with drop-behind makes pages leave all the time.
  */
 static off_t seek_surely(int fd, off_t offset, int whence)
 {

@@ -13,7 +13,7 @@ table() {
 
 # refused MESSAGE: the table is
 refused() {
-	run "$MMAPFS" mount -f --table "$temp/table" "$mnt"
+	run timeout 20 "$MMAPFS" mount -f --table "$temp/table" "$mnt"
 	assert_equal "$status" 1
 	assert_equal "$output" "mmapfs: $temp/table:$1"
 }

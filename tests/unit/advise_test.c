@@ -66,9 +66,10 @@ int __wrap_madvise(void *start, size_t length, int advice)
 	return 0;
 }
 
-int __wrap_mlock(const void *start, size_t length);
-int __wrap_mlock(const void *start, size_t length)
+int __wrap_mlock2(const void *start, size_t length, unsigned flags);
+int __wrap_mlock2(const void *start, size_t length, unsigned flags)
 {
+	assert_int_equal(flags, 0);
 	if (mlock_error) {
 		errno = mlock_error;
 		return -1;

@@ -342,13 +342,17 @@ static void memory_is_a_size_or_off(void **state)
 
 	parse_good(&parsed, "a", "b");
 	assert_false(parsed.options.has_memory);
+	parsed_clear(&parsed);
 	parse_good(&parsed, "-o", "memory=64M", "a", "b");
 	assert_true(parsed.options.has_memory);
 	assert_int_equal(parsed.options.memory, 64 << 20);
+	parsed_clear(&parsed);
 	parse_good(&parsed, "-o", "memory=64M,memory=off", "a", "b");
 	assert_true(parsed.options.has_memory);
 	assert_int_equal(parsed.options.memory, 0);
+	parsed_clear(&parsed);
 	parse_good(&parsed, "-o", "memory=1M", "a", "b");
+	parsed_clear(&parsed);
 	for (const char *const *bad = (const char *const[]){ "0", "1023K", "on", "", "-1M", NULL };
 	     *bad; bad++) {
 		char option[32];
