@@ -65,7 +65,7 @@ def medians(rows):
 
 def read_stats(mountpoint):
     with open(os.path.join(mountpoint, ".mmapfs/stats"), encoding="ascii") as lines:
-        return {key: value for key, value in (line.split() for line in lines)}
+        return dict(line.split() for line in lines)
 
 
 class Bench:
@@ -382,7 +382,7 @@ def label(column):
     return title if not column.endswith("_again") else "again"
 
 
-def plot_lines(curve, rows, columns, block):
+def plot_lines(rows, columns, block):
     """The data as a gnuplot block, and the plots of its columns."""
     data = [f"${block} << END"]
     for count, row in rows:
@@ -415,7 +415,7 @@ def draw(curves, path):
         if not rows:
             continue
         columns = [column for column in columns if column in rows[-1][1]]
-        data, plots = plot_lines(curve, rows, columns, f"data{index}")
+        data, plots = plot_lines(rows, columns, f"data{index}")
         script += data
         script += [f"set title '{title}' textcolor '#111111'", f"set ylabel '{unit}'"]
         if title in LINEAR:
@@ -423,7 +423,7 @@ def draw(curves, path):
             top = max(row[column] for _, row in rows for column in columns if column in row)
             script.append(f"set yrange [0:{top * 1.5}]")
         else:
-            script += ["set logscale y", "set format y '%g'", "set yrange [*:*]",
+            script += ["set logscale y", "set format y '10^{%T}'", "set yrange [*:*]",
                        "set offsets graph 0, 0, graph 0.35, 0"]
         script.append("set xtics 1,2,64" if curve == "clients" else "set xtics autofreq")
         script.append("set format x '%g'" if curve == "clients" else "set format x '10^{%T}'")
