@@ -421,7 +421,7 @@ void on_fsync(fuse_req_t request, fuse_ino_t inode, int datasync, struct fuse_fi
 		result = slice_check_held(slice, 0, UINT64_MAX);
 	reply_status(request, result);
 	if (slice)
-		drop_rest(slice, passed);
+		slice_drop(slice, 0, passed); /* all of it: nothing is dirty now */
 }
 
 /* There may be data anywhere. */
