@@ -13,7 +13,6 @@
  */
 #include "map.h"
 
-#include "cleanup.h"
 #include "overflow.h"
 #include "stats.h"
 #include "trim.h"
@@ -212,25 +211,24 @@ static uint64_t page_tables(void)
 	return memory.page_tables;
 }
 
-/* Whether a region's table goes when the region is dropped, by trying it. */
+/* Whether a region's table goes when the region is dropped, by trying it. In memory that is no file's,
+ * which RLIMIT_FSIZE would be about.
+ */
 static int try_advice(void)
 {
 	const uint64_t region = 1ULL << region_shift();
-	_cleanup_(cleanup_close) int fd = memfd_create("mmapfs", MFD_CLOEXEC);
-	struct map map = { 0 };
+	char *start = mmap(NULL, 2 * region, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+			   -1, 0);
+	char *whole = start + (-(uintptr_t)start & (region - 1));
 	uint64_t before;
-	int result;
 
-	if (fd < 0 || ftruncate(fd, (off_t)region) < 0)
+	if (start == MAP_FAILED)
 		return -errno;
-	result = map_create(fd, region, false, &map);
-	if (result < 0)
-		return result;
-	(void)*(volatile char *)map.base;
+	(void)*(volatile char *)whole;
 	before = page_tables();
-	(void)madvise(map.base, region, MADV_DONTNEED);
+	(void)madvise(whole, region, MADV_DONTNEED);
 	advice_frees_tables = page_tables() < before;
-	map_destroy(&map);
+	munmap(start, 2 * region);
 	return 0;
 }
 
