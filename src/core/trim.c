@@ -128,7 +128,8 @@ static void trim_down(void)
 		return;
 	}
 	stats_add(trims, 1);
-	if (holding.upper > atomic_load_explicit(&trim.upper, memory_order_relaxed) + trim.step)
+	if (holding.upper >
+	    atomic_load_explicit(&trim.upper, memory_order_relaxed) + trim.limit / 2)
 		holding = sweep_tables();
 	do {
 		uint64_t excess = holding.held - min_u64(holding.held, low);

@@ -199,7 +199,11 @@ static void upper_tables_are_freed_when_they_have_grown(void **state)
 	for (uint64_t i = 0; i < 100; i++)
 		use(i);
 	assert_int_equal(table_sweeps, 0);
-	upper = 2 * STEP;
+	upper = 3 * STEP;
+	for (uint64_t i = 0; i < 100; i++)
+		use(i);
+	assert_int_equal(table_sweeps, 0);
+	upper = 5 * STEP;
 	for (uint64_t i = 0; i < 100; i++)
 		use(i);
 	assert_int_equal(table_sweeps, 1);
