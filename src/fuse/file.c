@@ -60,7 +60,6 @@ static struct waiting_open *make_waiting(fuse_req_t request, uint64_t index,
 			.node = handle->node,
 			.index = index,
 			.info = *info,
-			.device = worker_device(),
 		};
 	return waiting;
 }
@@ -178,14 +177,12 @@ static void open_slice(fuse_req_t request, uint32_t node, uint64_t index,
 
 void open_again(struct waiting_open *waiting)
 {
-	worker_set_device(waiting->device);
 	open_slice(waiting->request, waiting->node, waiting->index, &waiting->info);
 	free(waiting);
 }
 
 void open_done(struct waiting_open *waiting)
 {
-	worker_set_device(waiting->device);
 	reply_open(waiting->request, waiting->index, &waiting->info);
 	free(waiting);
 }

@@ -96,7 +96,6 @@ struct waiting_open {
 	uint32_t node;
 	uint64_t index; /* of its handle */
 	struct fuse_file_info info;
-	int device; /* that the answer goes through: workers.h */
 };
 
 /* A thread of a client that lists folders; lister.c. */

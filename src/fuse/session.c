@@ -358,10 +358,7 @@ static int run_loop(struct session *session)
 	};
 	int result;
 
-	/* libfuse 3.18.3 says as an error that it does without what is an offer only. */
-	fuse_message.keeping = true;
 	result = workers_new(session->fuse, &workers);
-	fuse_message.keeping = false;
 	if (result < 0)
 		return result;
 	slice_on_wait(worker_will_wait);

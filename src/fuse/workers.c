@@ -17,18 +17,12 @@
  *
  * A request can so be late by two ticks of the watch when all workers are stuck and none has said
  * so; it is never lost: the watch starts one for each that is stuck, up to WORKERS_MAX.
- *
- * Each worker reads and answers through a descriptor of its own where the device can be opened
- * again: the kernel then keeps its requests in a list of their own. libfuse does that in its own
- * loop only, hence the calls for reading and writing that are set here. From 3.18.3 on it refuses
- * those, unless it was built to take them: then all share the session's descriptor.
  */
 #include "workers.h"
 
 #include "signals.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -36,11 +30,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/uio.h>
 #include <time.h>
-#include <unistd.h>
 
 /* As many clients as can keep waiting for slow images at the same time, and more. */
 #define WORKERS_MAX 1024
@@ -48,13 +38,10 @@
 #define TICK_NS 1000000
 #define TICKS_AWAKE 64 /* of the watch, after the last one that had something to look at */
 
-#define DEVICE_CLONE _IOR(229, 0, uint32_t) /* FUSE_DEV_IOC_CLONE of <linux/fuse.h> */
-
 struct worker {
 	struct workers *workers;
 	struct worker *next; /* of the parked ones */
 	pthread_t thread;
-	int device; /* -1: the session's */
 	sem_t unparked;
 	struct fuse_buf buf;
 	/* The watch's tick when its request came, + 1; 0 while it has none. */
@@ -66,7 +53,6 @@ struct worker {
 struct workers {
 	struct fuse_session *session;
 	int running_max;
-	bool own_devices;   /* each worker has one */
 	atomic_int waiting; /* for a request */
 	atomic_int running; /* neither parked nor stuck; written under lock */
 	_Atomic uint64_t tick;
@@ -82,40 +68,6 @@ struct workers {
 };
 
 static _Thread_local struct worker *self;
-static _Thread_local int reply_device = -1;
-
-int worker_device(void)
-{
-	return reply_device;
-}
-
-void worker_set_device(int device)
-{
-	reply_device = device;
-}
-
-static ssize_t read_device(int fd, void *buf, size_t size, void *context)
-{
-	return read(reply_device >= 0 ? reply_device : fd, buf, size);
-}
-
-static ssize_t write_device(int fd, struct iovec *ranges, int count, void *context)
-{
-	return writev(reply_device >= 0 ? reply_device : fd, ranges, count);
-}
-
-/* A descriptor of the same connection, or -1. */
-static int clone_device(struct fuse_session *session)
-{
-	uint32_t of = fuse_session_fd(session);
-	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-
-	if (fd >= 0 && ioctl(fd, DEVICE_CLONE, &of) < 0) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
 
 static void *serve(void *context);
 
@@ -126,15 +78,11 @@ static int start_new_locked(struct workers *workers)
 
 	if (workers->count == WORKERS_MAX)
 		return -EAGAIN;
-	*worker = (struct worker){ .workers = workers, .device = -1 };
-	if (workers->own_devices)
-		worker->device = clone_device(workers->session);
+	*worker = (struct worker){ .workers = workers };
 	sem_init(&worker->unparked, 0, 0);
 	result = pthread_create(&worker->thread, NULL, serve, worker);
 	if (result != 0) {
 		sem_destroy(&worker->unparked);
-		if (worker->device >= 0)
-			close(worker->device);
 		return -result;
 	}
 	workers->count++;
@@ -249,7 +197,6 @@ static void *serve(void *context)
 	int result;
 
 	self = worker;
-	reply_device = worker->device;
 	while ((result = receive(workers, worker)) > 0) {
 		fuse_session_process_buf(workers->session, &worker->buf);
 		request_done(workers, worker);
@@ -356,12 +303,10 @@ static int processors(void)
 
 int workers_new(struct fuse_session *session, struct workers **ret)
 {
-	const struct fuse_custom_io io = { .read = read_device, .writev = write_device };
 	struct workers *workers = calloc(1, sizeof(*workers));
 
 	if (!workers)
 		return -ENOMEM;
-	workers->own_devices = fuse_session_custom_io(session, &io, fuse_session_fd(session)) == 0;
 	workers->session = session;
 	workers->running_max = processors();
 	pthread_mutex_init(&workers->lock, NULL);
@@ -374,11 +319,8 @@ void workers_free(struct workers *workers)
 {
 	if (!workers)
 		return;
-	for (int i = 0; i < workers->count; i++) {
+	for (int i = 0; i < workers->count; i++)
 		sem_destroy(&workers->all[i].unparked);
-		if (workers->all[i].device >= 0)
-			close(workers->all[i].device);
-	}
 	sem_destroy(&workers->wake);
 	pthread_mutex_destroy(&workers->lock);
 	free(workers);

@@ -16,18 +16,12 @@ int workers_new(struct fuse_session *session, struct workers **ret);
  */
 int workers_run(struct workers *workers);
 
-/* Closes their descriptors: only when nobody will answer a request any more. Takes NULL. */
+/* Once workers_run() has returned. Takes NULL. */
 void workers_free(struct workers *workers);
 
 /* The calling worker is about to wait, for the disk or for other requests: let another one take
  * its place. Until its request is done; of no effect in other threads.
  */
 void worker_will_wait(void);
-
-/* A request must be answered through the descriptor that it came by. For answers given by another
- * thread: remember it where the request comes, and set it in the thread that answers.
- */
-int worker_device(void);
-void worker_set_device(int device);
 
 #endif
