@@ -36,8 +36,10 @@ struct image {
 	char *path; /* for the log */
 	struct map map;
 	struct lease lease;
-	atomic_bool fine_stamps; /* each change that follows a look at the times moves them */
-	atomic_bool resized;     /* metadata that fdatasync may leave out is pending */
+	atomic_bool fine_stamps;  /* each change that follows a look at the times moves them */
+	atomic_bool resized;      /* metadata that fdatasync may leave out is pending */
+	atomic_bool blocking;     /* its file system knows no RWF_NOWAIT */
+	_Atomic int64_t cut_seen; /* when: CLOCK_MONOTONIC seconds + 1; 0: never */
 
 	pthread_mutex_t lock;
 	struct image_stamp stamp; /* guarded by lock: what image_generation() saw last */
@@ -61,5 +63,11 @@ int image_stamp(struct image *image, struct image_stamp *ret);
 
 /* Whether nothing can have changed the image between the two. */
 bool image_stamp_holds(const struct image_stamp *before, const struct image_stamp *after);
+
+/* The image was met shorter than it is to be. Who cuts it once may do so again: for some seconds
+ * reads then do without the mapping (read.c says why).
+ */
+void image_note_cut(struct image *image);
+bool image_cut_lately(const struct image *image);
 
 #endif

@@ -83,7 +83,7 @@ uint64_t map_regions_present(void);
 uint64_t map_words_present(void);
 
 /* Page size as a shift, constant for the process; bytes of a region. */
-unsigned page_shift(void);
-unsigned region_shift(void);
+unsigned page_shift(void) __attribute__((const));
+unsigned region_shift(void) __attribute__((const));
 
 #endif

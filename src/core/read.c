@@ -14,7 +14,11 @@
  * and with it the reply; or the end came to lie in the last page, of which the mapping gives
  * nothing that could be zeros: a page's first byte is either before the end, or not there.
  *
- * That takes a file system which moves the end before it zeroes what lies behind it. XFS zeroes
+ * But an image that is cut and grown back while the copy is on its way between the two shows
+ * neither. So one that was met too short lately is read by pread alone, and the times of the file
+ * tell whether anything has changed meanwhile (stamp.c).
+ *
+ * All this takes a file system which moves the end before it zeroes what lies behind it. XFS zeroes
  * first. And on tmpfs a hole that is read through a mapping is a page taken, or EFAULT when there
  * is none. Images on these are read by pread alone, which XFS keeps apart from truncations.
  */
@@ -78,15 +82,20 @@ static int read_walk_know(struct read_walk *read, struct image *image)
 static int read_walk_verify(struct read_walk *read)
 {
 	struct image_stamp now = { 0 };
-	int result = read->called_end > 0 ? look_at(read->known.image, &now) : 0;
+	uint64_t end = read->called_end;
+	int result;
 
-	if (result == 0 && now.size < read->called_end)
-		result = -ESTALE;
-	else if (result == 0 && read->called_end > 0 && !read->twice &&
-		 !image_stamp_holds(&read->stamp, &now))
-		result = -ESTALE;
+	if (end == 0)
+		return 0;
 	read->called_end = 0;
-	return result;
+	result = look_at(read->known.image, &now);
+	if (result < 0)
+		return result;
+	if (now.size < end) {
+		image_note_cut(read->known.image);
+		return -ESTALE;
+	}
+	return read->twice || image_stamp_holds(&read->stamp, &now) ? 0 : -ESTALE;
 }
 
 /* 1 and a piece, 0 at the end, or negative errno. */
@@ -126,23 +135,27 @@ void slice_on_wait(void (*callback)(void))
 }
 
 /* What is in memory without a wait, else with one; callers who serve others are told before. */
-static ssize_t read_some(const struct image *image, uint64_t offset, char *buf, size_t size)
+static ssize_t read_some(struct image *image, uint64_t offset, char *buf, size_t size)
 {
 	struct iovec range = { buf, size };
-	ssize_t got = -1;
+	bool waits = image->remote;
 
-	errno = EAGAIN;
-	if (will_wait && !image->remote)
-		got = preadv2(image->fd, &range, 1, offset, RWF_NOWAIT);
-	if (got >= 0 || (errno != EAGAIN && errno != EOPNOTSUPP))
-		return got;
-	if (will_wait && errno == EAGAIN)
+	if (will_wait && !waits && !atomic_load_explicit(&image->blocking, memory_order_relaxed)) {
+		ssize_t got = preadv2(image->fd, &range, 1, offset, RWF_NOWAIT);
+
+		if (got >= 0 || (errno != EAGAIN && errno != EOPNOTSUPP))
+			return got;
+		waits = errno == EAGAIN;
+		if (!waits)
+			atomic_store_explicit(&image->blocking, true, memory_order_relaxed);
+	}
+	if (will_wait && waits)
 		will_wait();
 	return pread(image->fd, buf, size, offset);
 }
 
 /* Until done; -ESTALE when the image has become too short. */
-static int read_fully(const struct image *image, uint64_t offset, char *buf, size_t size)
+static int read_fully(struct image *image, uint64_t offset, char *buf, size_t size)
 {
 	size_t done = 0;
 
@@ -165,7 +178,7 @@ static int read_fully(const struct image *image, uint64_t offset, char *buf, siz
 /* Read again what is in buf until it is the same twice, in pieces that need no memory. Where others
  * write all the time it may never be, and anything is right.
  */
-static int read_again(const struct image *image, uint64_t offset, char *buf, size_t size)
+static int read_again(struct image *image, uint64_t offset, char *buf, size_t size)
 {
 	char again[16384];
 	size_t step;
@@ -185,8 +198,8 @@ static int read_again(const struct image *image, uint64_t offset, char *buf, siz
 	return result;
 }
 
-static int read_by_call(struct read_walk *read, const struct image *image, uint64_t offset,
-			char *buf, size_t size)
+static int read_by_call(struct read_walk *read, struct image *image, uint64_t offset, char *buf,
+			size_t size)
 {
 	int result = read_fully(image, offset, buf, size);
 
@@ -224,7 +237,8 @@ static uint64_t mapped_length(const struct piece *piece)
 	const uint64_t mask = (1ULL << page_shift()) - 1;
 	uint64_t last_page = (piece->offset + piece->length - 1) & ~mask;
 
-	if (piece->image->read_by_call || last_page <= piece->offset)
+	if (last_page <= piece->offset || piece->image->read_by_call ||
+	    image_cut_lately(piece->image))
 		return 0;
 	return last_page + 1 - piece->offset;
 }

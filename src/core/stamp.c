@@ -15,6 +15,8 @@
 #define SECONDS_TICK_NS 2500000000
 #define AHEAD_MAX_NS 20000000
 
+#define CUT_SECONDS 10
+
 static int64_t nanoseconds_since(struct timespec then, struct timespec now)
 {
 	int64_t seconds = now.tv_sec - then.tv_sec;
@@ -57,14 +59,16 @@ static bool is_ahead_of_clock(const struct image_stamp *stamp)
 
 int image_stamp(struct image *image, struct image_stamp *ret)
 {
-	struct timespec before;
+	bool fine = atomic_load_explicit(&image->fine_stamps, memory_order_relaxed);
+	struct timespec before = { 0 };
 	struct stat status;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &before);
+	if (!fine)
+		clock_gettime(CLOCK_REALTIME_COARSE, &before);
 	if (fstat(image->fd, &status) < 0)
 		return -errno;
 	*ret = (struct image_stamp){ status.st_size, status.st_mtim, status.st_ctim, false };
-	if (atomic_load_explicit(&image->fine_stamps, memory_order_relaxed))
+	if (fine)
 		return 0;
 	ret->fresh = is_fresh(ret, before);
 	if (ret->fresh && is_ahead_of_clock(ret)) {
@@ -77,6 +81,27 @@ int image_stamp(struct image *image, struct image_stamp *ret)
 bool image_stamp_holds(const struct image_stamp *before, const struct image_stamp *after)
 {
 	return !before->fresh && stamp_equal(before, after);
+}
+
+/* Never 0. */
+static int64_t coarse_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec + 1;
+}
+
+void image_note_cut(struct image *image)
+{
+	atomic_store_explicit(&image->cut_seen, coarse_seconds(), memory_order_relaxed);
+}
+
+bool image_cut_lately(const struct image *image)
+{
+	int64_t seen = atomic_load_explicit(&image->cut_seen, memory_order_relaxed);
+
+	return seen > 0 && coarse_seconds() - seen < CUT_SECONDS;
 }
 
 uint32_t image_generation(struct image *image)

@@ -151,21 +151,10 @@ static int write_by_copy(struct image *image, uint64_t offset, bool may_grow, co
 	return 0;
 }
 
-static int image_write(struct image *image, uint64_t offset, bool may_grow, const char *buf,
-		       size_t size, size_t *ret_size)
+static bool is_for_call(const struct image *image, uint64_t offset, uint64_t size)
 {
-	int result = -EAGAIN;
-
-	*ret_size = 0;
-	if (!image->write_mapped &&
-	    (size >= WRITE_BULK || !map_is_hot(&image->map, offset, size))) {
-		if (may_grow)
-			return write_by_call(image, offset, buf, size, ret_size);
-		result = write_by_leased_call(image, offset, buf, size, ret_size);
-	}
-	if (result == -EAGAIN)
-		result = write_by_copy(image, offset, may_grow, buf, size, ret_size);
-	return result;
+	return !image->write_mapped &&
+	       (size >= WRITE_BULK || !map_is_hot(&image->map, offset, size));
 }
 
 int piece_write(const struct piece *piece, bool may_grow, struct known_size *known, const char *buf,
@@ -174,32 +163,38 @@ int piece_write(const struct piece *piece, bool may_grow, struct known_size *kno
 	struct image *image = piece->image;
 	uint64_t held;
 	uint64_t length;
+	bool call;
 	int result;
 
 	*ret_size = 0;
 	if (!image)
 		return -ENOSPC;
-	result = piece_held(piece, known, &held);
-	if (result < 0)
-		return result;
-	length = held;
-	if (may_grow) {
-		if (piece->offset >= image->map.length)
-			return -EFBIG;
-		length = min_u64(piece->length, image->map.length - piece->offset);
-	}
-	if (length == 0)
-		return -EIO;
+	if (piece->offset >= image->map.length)
+		return may_grow ? -EFBIG : -EIO;
+	length = min_u64(piece->length, image->map.length - piece->offset);
 	result = image_reserve(image, piece->offset, length);
 	if (result < 0)
 		return result;
+	call = is_for_call(image, piece->offset, length);
+	if (call && !may_grow) {
+		result = write_by_leased_call(image, piece->offset, buf, length, ret_size);
+		if (result != -EAGAIN)
+			return result;
+	}
+	result = piece_held(piece, known, &held);
+	if (result < 0)
+		return result;
+	if (held == 0 && !may_grow)
+		return -EIO;
 	/* Nothing beyond the end is mapped yet: only pwrite can grow the file. */
-	if (length > held) {
+	if (may_grow && length > held) {
 		atomic_store(&image->resized, true);
 		known->image = NULL;
 		return write_by_call(image, piece->offset, buf, length, ret_size);
 	}
-	return image_write(image, piece->offset, may_grow, buf, length, ret_size);
+	if (call && may_grow)
+		return write_by_call(image, piece->offset, buf, length, ret_size);
+	return write_by_copy(image, piece->offset, may_grow, buf, min_u64(length, held), ret_size);
 }
 
 int slice_write(const struct slice *slice, uint64_t offset, const void *buf, size_t size,

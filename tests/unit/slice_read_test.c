@@ -153,6 +153,27 @@ static void small_read_leaves_the_mapping_alone(void **state)
 	image_unref(image);
 }
 
+static void image_that_was_cut_is_read_by_call_for_a_while(void **state)
+{
+	struct image *image = new_image("image", MIB);
+	struct slice_ranges ranges;
+	struct made made;
+
+	image->read_by_call = false;
+	make(&made, false, RANGE(image, 0, 40000));
+	file_resize("image", 30000);
+	assert_result(slice_read_map(&made.slice, 0, 40000, false, &ranges), -EIO);
+	file_resize("image", MIB);
+	assert_result(slice_read_map(&made.slice, 0, 40000, false, &ranges), 0);
+	assert_int_equal(ranges.count, 1);
+	assert_ptr_equal(ranges.ranges[0].iov_base, ranges.ends);
+
+	image->cut_seen -= 10;
+	assert_result(slice_read_map(&made.slice, 0, 40000, false, &ranges), 0);
+	assert_ptr_equal(ranges.ranges[0].iov_base, image->map.base);
+	image_unref(image);
+}
+
 static void nothing_points_into_a_mapping_that_must_not_be_read(void **state)
 {
 	struct image *image = new_image("image", 10 * page_size());
@@ -391,6 +412,7 @@ int main(void)
 		scratch_test(slice_of_no_bytes_reads_as_such),
 		scratch_test(ranges_point_into_the_one_mapping),
 		scratch_test(small_read_leaves_the_mapping_alone),
+		scratch_test(image_that_was_cut_is_read_by_call_for_a_while),
 		scratch_test(nothing_points_into_a_mapping_that_must_not_be_read),
 		scratch_test(more_than_a_reply_has_room_for_is_an_error),
 		scratch_test(long_zeros_are_several_ranges),
