@@ -73,9 +73,9 @@ void slice_advise(const struct slice *slice, uint64_t offset, uint64_t size)
 {
 	uint64_t end;
 
-	fetch_range(slice, offset, size, POLICY_RANDOM);
-	if (!(slice->effects & POLICY_SEQUENTIAL))
+	if (!(slice->effects & (POLICY_RANDOM | POLICY_SEQUENTIAL)))
 		return;
+	fetch_range(slice, offset, size, POLICY_RANDOM);
 	if (offset == 0)
 		fetch_range(slice, size, 2 * WINDOW - min_u64(size, WINDOW), POLICY_SEQUENTIAL);
 	else if (passes_window(offset, size, &end))

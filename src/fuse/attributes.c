@@ -288,7 +288,7 @@ void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int s
 
 	/* With writeback the kernel keeps the times, and tells them through any handle. */
 	if (info && (set & ~KERNEL_TIMES))
-		handle_use(&fs->handles, info->fh);
+		request_handle(request, info);
 	if (is_control(inode) ||
 	    ((set & FUSE_SET_ATTR_MODE) && (wanted->st_mode & (S_ISUID | S_ISGID | S_ISVTX))))
 		result = -EPERM;

@@ -153,7 +153,7 @@ void handles_destroy(struct handles *handles);
 int handle_open(struct handles *handles, uint64_t *ret); /* -ENFILE */
 void handle_close(struct handles *handles, uint64_t index);
 struct handle *handle_get(struct handles *handles, uint64_t index);
-struct handle *handle_use(struct handles *handles, uint64_t index); /* for a request through it */
+struct handle *handle_use(struct handles *handles, uint64_t index); /* by request_handle() */
 /* Whether thread has opened node and not used the handle yet. */
 bool handles_just_opened(struct handles *handles, uint32_t node, pid_t thread);
 
@@ -193,9 +193,11 @@ void control_attributes(const struct fs *fs, fuse_ino_t inode, struct stat *ret)
 int control_open(struct fs *fs, fuse_req_t request, fuse_ino_t inode, struct handle *handle);
 void control_read(fuse_req_t request, const struct handle *handle, size_t size, off_t offset);
 
-/* file.c */
+/* open.c */
 void open_again(struct waiting_open *waiting); /* once the pages are dropped; frees it */
 void open_done(struct waiting_open *waiting);  /* the open that had them dropped; frees it */
+void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
+void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 
 /* drop.c */
 /* Start a thread that drops the pages that the kernel holds of waiting->node, and then answers. The
@@ -218,6 +220,18 @@ static inline bool slice_uncached(const struct slice *slice)
 	return slice->alias || (slice->effects & POLICY_DROP_BEHIND);
 }
 
+/* The slice that a request is about; NULL where it is about none. */
+static inline const struct slice *request_slice(fuse_req_t request, fuse_ino_t inode)
+{
+	return is_control(inode) ? NULL : tree_slice(request_fs(request)->tree, inode);
+}
+
+/* Every request through a handle comes by here: from the first one on it is in use. */
+static inline struct handle *request_handle(fuse_req_t request, const struct fuse_file_info *info)
+{
+	return handle_use(&request_fs(request)->handles, info->fh);
+}
+
 /* stray.c */
 /* Before a read through a direct handle for the kernel's page cache. 0 or -ENOMEM. */
 int stray_note(struct fs *fs, uint32_t node);
@@ -238,8 +252,6 @@ void writeback_told(struct fs *fs, uint32_t node, struct handle *handle);
 void on_flush(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 
 /* file.c */
-void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
-void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	     struct fuse_file_info *info);
 void on_write(fuse_req_t request, fuse_ino_t inode, const char *buf, size_t size, off_t offset,

@@ -207,7 +207,7 @@ void writeback_told(struct fs *fs, uint32_t node, struct handle *handle)
 void on_flush(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
 	struct fs *fs = request_fs(request);
-	struct handle *handle = handle_use(&fs->handles, info->fh);
+	struct handle *handle = request_handle(request, info);
 	int result = 0;
 
 	if (!fs->writeback) { /* asked for no more */
