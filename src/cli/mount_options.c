@@ -85,9 +85,24 @@ static int set_text(char **text, const char *value)
 	return 0;
 }
 
-static bool is_sector_size(uint64_t size)
+static int set_flag(bool *flag, bool value)
 {
-	return size == 512 || size == 1024 || size == 2048 || size == 4096;
+	*flag = value;
+	return 0;
+}
+
+/* An owner, a mode or a depth: all of them are unsigned. ret_has: NULL, or that it was given. */
+static int set_number(unsigned *ret, bool *ret_has, const char *value, int base, unsigned max)
+{
+	unsigned long number;
+	int result = number_parse(value, base, max, &number);
+
+	if (result < 0)
+		return result;
+	*ret = number;
+	if (ret_has)
+		*ret_has = true;
+	return 0;
 }
 
 /* Less than this is dropped as fast as it is mapped. */
@@ -105,80 +120,89 @@ static int set_memory(struct options *options, const char *value)
 	return 0;
 }
 
+static int set_chunk(struct options *options, const char *value)
+{
+	int result = size_parse(value, strlen(value), &options->chunk);
+
+	return result < 0 || options->chunk == 0 ? -EINVAL : 0;
+}
+
+static int set_sector_size(struct options *options, const char *value)
+{
+	uint64_t size;
+
+	if (size_parse(value, strlen(value), &size) < 0 ||
+	    (size != 512 && size != 1024 && size != 2048 && size != 4096))
+		return -EINVAL;
+	options->sector_size = size;
+	return 0;
+}
+
+static int set_cache(struct options *options, const char *value)
+{
+	static const char *const words[] = { "auto", "none", "always" };
+	int result = option_word(value, words, COUNT(words));
+
+	if (result < 0)
+		return result;
+	options->cache = (enum cache_option)result;
+	return 0;
+}
+
+static int set_lock(struct options *options, const char *value)
+{
+	static const char *const words[] = { "off", "on" };
+	int result = option_word(value, words, COUNT(words));
+
+	return result < 0 ? result : set_flag(&options->no_lock, result == 0);
+}
+
 /* option is the whole of it, "name=value". */
 static int set_mount_option(struct options *options, enum mount_option_key key, const char *option,
 			    const char *value)
 {
-	static const char *const caches[] = { "auto", "none", "always" };
-	static const char *const switches[] = { "off", "on" };
-	unsigned long number = 0;
-	int result = 0;
-
 	value = value ?: ""; /* that of one which takes none */
 	switch (key) {
 	case MOUNT_OPTION_RO:
+		return set_flag(&options->read_only, true);
 	case MOUNT_OPTION_RW:
-		options->read_only = key == MOUNT_OPTION_RO;
-		break;
+		return set_flag(&options->read_only, false);
 	case MOUNT_OPTION_ALLOW_OTHER:
 		return append_fuse_option(options, "allow_other");
 	case MOUNT_OPTION_UID:
-		result = number_parse(value, 10, UINT_MAX - 1, &number);
-		options->uid = number;
-		options->has_uid = true;
-		break;
+		return set_number(&options->uid, &options->has_uid, value, 10, UINT_MAX - 1);
 	case MOUNT_OPTION_GID:
-		result = number_parse(value, 10, UINT_MAX - 1, &number);
-		options->gid = number;
-		options->has_gid = true;
-		break;
+		return set_number(&options->gid, &options->has_gid, value, 10, UINT_MAX - 1);
 	case MOUNT_OPTION_MODE:
-		result = number_parse(value, 8, 0777, &number);
-		options->mode = number;
-		options->has_mode = true;
-		break;
+		return set_number(&options->mode, &options->has_mode, value, 8, 0777);
 	case MOUNT_OPTION_CACHE:
-		result = option_word(value, caches, COUNT(caches));
-		options->cache = result < 0 ? CACHE_OPTION_AUTO : (enum cache_option)result;
-		break;
+		return set_cache(options, value);
 	case MOUNT_OPTION_MEMORY:
 		return set_memory(options, value);
 	case MOUNT_OPTION_WRITEBACK:
-		options->writeback = true;
-		break;
+		return set_flag(&options->writeback, true);
 	case MOUNT_OPTION_XATTR:
-		options->xattr = true;
-		break;
+		return set_flag(&options->xattr, true);
 	case MOUNT_OPTION_LOCK:
-		result = option_word(value, switches, COUNT(switches));
-		options->no_lock = result == 0;
-		break;
+		return set_lock(options, value);
 	case MOUNT_OPTION_SOURCE_TABLE:
-		options->source_is_table = true;
-		break;
+		return set_flag(&options->source_is_table, true);
 	case MOUNT_OPTION_LAYOUT:
 		return set_text(&options->layout, value);
 	case MOUNT_OPTION_CHUNK:
-		result = size_parse(value, strlen(value), &options->chunk);
-		return result < 0 || options->chunk == 0 ? -EINVAL : 0;
+		return set_chunk(options, value);
 	case MOUNT_OPTION_MTDPARTS:
 		return set_text(&options->mtdparts, value);
 	case MOUNT_OPTION_SECTOR_SIZE:
-		result = size_parse(value, strlen(value), &options->sector_size);
-		return result < 0 || !is_sector_size(options->sector_size) ? -EINVAL : 0;
+		return set_sector_size(options, value);
 	case MOUNT_OPTION_DEPTH:
-		result = number_parse(value, 10, OPTION_DEPTH_MAX, &number);
-		options->depth = number;
-		break;
+		return set_number(&options->depth, NULL, value, 10, OPTION_DEPTH_MAX);
 	case MOUNT_OPTION_GAPS:
-		options->gaps = true;
-		break;
+		return set_flag(&options->gaps, true);
 	case MOUNT_OPTION_WHOLE:
-		options->whole = true;
-		break;
+		return set_flag(&options->whole, true);
 	case MOUNT_OPTION_LENIENT:
-		options->lenient = true;
-		break;
+		return set_flag(&options->lenient, true);
 	case MOUNT_OPTION_ADVICE:
 	case MOUNT_OPTION_HUGEPAGES:
 	case MOUNT_OPTION_POPULATE:
@@ -188,7 +212,7 @@ static int set_mount_option(struct options *options, enum mount_option_key key, 
 	case MOUNT_OPTION_END:
 		break;
 	}
-	return result < 0 ? result : 0;
+	return 0;
 }
 
 /* What would have been a good value, where the help does not say it by the name of the argument. */
