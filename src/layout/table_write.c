@@ -2,10 +2,10 @@
 /* Writing a tree as the table that it came from. */
 #include "mmapfs/layout.h"
 
-#include "cleanup.h"
 #include "overflow.h"
 #include "size.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -125,7 +125,7 @@ static void write_extent(const struct tree *tree, const struct extent *extent,
 	fprintf(out, "%11s %11s", size_format(extent->offset, offset), length);
 }
 
-/* ",mtime=-1.5": the fraction of a time before 1970 counts backwards, too. */
+/* "mtime=-1.5": the fraction of a time before 1970 counts backwards, too. */
 static void write_time(struct timespec time, FILE *out)
 {
 	bool negative = time.tv_sec < 0;
@@ -136,36 +136,30 @@ static void write_time(struct timespec time, FILE *out)
 		seconds--;
 		nanoseconds = NSEC_PER_SEC - nanoseconds;
 	}
-	fprintf(out, ",mtime=%s%" PRIu64, negative ? "-" : "", seconds);
+	fprintf(out, "mtime=%s%" PRIu64, negative ? "-" : "", seconds);
 	if (nanoseconds > 0)
 		fprintf(out, ".%09ld", nanoseconds);
 }
 
-/* What the table gave itself, each with a comma before it. */
-static void write_owner(const struct tree_item *item, FILE *out)
+/* What the table gave itself: before comes before the first, and commas before the others. */
+static void write_owner(const struct tree_item *item, char before, FILE *out)
 {
-	if (item->has_mode)
-		fprintf(out, ",mode=%04o", (unsigned)item->slice->mode);
-	if (item->has_uid)
-		fprintf(out, ",uid=%u", (unsigned)item->slice->uid);
-	if (item->has_gid)
-		fprintf(out, ",gid=%u", (unsigned)item->slice->gid);
-	if (item->has_mtime)
+	if (item->has_mode) {
+		fprintf(out, "%cmode=%04o", before, (unsigned)item->slice->mode);
+		before = ',';
+	}
+	if (item->has_uid) {
+		fprintf(out, "%cuid=%u", before, (unsigned)item->slice->uid);
+		before = ',';
+	}
+	if (item->has_gid) {
+		fprintf(out, "%cgid=%u", before, (unsigned)item->slice->gid);
+		before = ',';
+	}
+	if (item->has_mtime) {
+		putc(before, out);
 		write_time(item->mtime, out);
-}
-
-/* The same as a column of its own. */
-static void write_owner_column(const struct tree_item *item, FILE *out)
-{
-	_cleanup_(cleanup_free) char *text = NULL;
-	size_t length = 0;
-	FILE *list = open_memstream(&text, &length);
-
-	if (!list)
-		return;
-	write_owner(item, list);
-	if (fclose(list) == 0 && length > 0)
-		fprintf(out, " %s", text + 1);
+	}
 }
 
 static void write_slice(const struct tree *tree, const struct tree_item *item,
@@ -180,7 +174,7 @@ static void write_slice(const struct tree *tree, const struct tree_item *item,
 	if (slice->resize)
 		fputs(",resize", out);
 	policy_write(slice->policy, out);
-	write_owner(item, out);
+	write_owner(item, ',', out);
 	for (const char *at = item->attributes; at && *at; at += strlen(at) + 1) {
 		putc(' ', out);
 		table_write_escaped(at, out);
@@ -202,7 +196,7 @@ static void write_other(const struct tree_item *item, FILE *out)
 		table_write_escaped(item->target, out);
 	}
 	if (item->kind != TREE_LINK)
-		write_owner_column(item, out);
+		write_owner(item, ' ', out);
 	putc('\n', out);
 }
 
