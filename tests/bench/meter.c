@@ -76,30 +76,10 @@ static void *buffer_of(const struct job *job)
 	return buffer;
 }
 
-static void do_read(const struct job *job)
+/* In order, block by block, the way that flags open the file; with an fsync at the end or not. */
+static void stream(const struct job *job, int flags, bool flush)
 {
-	bool direct = job->how && strcmp(job->how, "direct") == 0;
-	int fd = open_or_die(job, O_RDONLY | (direct ? O_DIRECT : 0));
-	void *buffer = buffer_of(job);
-	double start = now();
-	uint64_t done = 0;
-
-	while (done < job->size) {
-		uint64_t left = job->size - done;
-		ssize_t n = pread(fd, buffer, left < job->block ? left : job->block,
-				  (off_t)(job->offset + done));
-
-		if (n <= 0)
-			err(1, "read %s: %zd", job->path, n);
-		done += (uint64_t)n;
-	}
-	say(done, start);
-	close(fd);
-	free(buffer);
-}
-
-static void write_all(const struct job *job, int flags, bool flush)
-{
+	bool write = (flags & O_ACCMODE) != O_RDONLY;
 	int fd = open_or_die(job, flags);
 	void *buffer = buffer_of(job);
 	double start = now();
@@ -107,11 +87,12 @@ static void write_all(const struct job *job, int flags, bool flush)
 
 	while (done < job->size) {
 		uint64_t left = job->size - done;
-		ssize_t n = pwrite(fd, buffer, left < job->block ? left : job->block,
-				   (off_t)(job->offset + done));
+		size_t block = left < job->block ? left : job->block;
+		off_t at = (off_t)(job->offset + done);
+		ssize_t n = write ? pwrite(fd, buffer, block, at) : pread(fd, buffer, block, at);
 
 		if (n <= 0)
-			err(1, "write %s: %zd", job->path, n);
+			err(1, "%s %s: %zd", write ? "write" : "read", job->path, n);
 		done += (uint64_t)n;
 	}
 	if (flush && fsync(fd) < 0)
@@ -121,16 +102,23 @@ static void write_all(const struct job *job, int flags, bool flush)
 	free(buffer);
 }
 
+static void do_read(const struct job *job)
+{
+	bool direct = job->how && strcmp(job->how, "direct") == 0;
+
+	stream(job, O_RDONLY | (direct ? O_DIRECT : 0), false);
+}
+
 static void do_write(const struct job *job)
 {
 	bool both = job->how && strcmp(job->how, "rdwr") == 0;
 
-	write_all(job, both ? O_RDWR : O_WRONLY, true);
+	stream(job, both ? O_RDWR : O_WRONLY, true);
 }
 
 static void do_dirty(const struct job *job)
 {
-	write_all(job, O_WRONLY, false);
+	stream(job, O_WRONLY, false);
 }
 
 /* Private: that maps an uncached file, too, and what is only read is the page cache in either. */

@@ -107,6 +107,21 @@ def wait(process):
         process.wait()
 
 
+def make_file(folder, name):
+    """A file to mount over."""
+    path = os.path.join(folder, name)
+    with open(path, "wb"):
+        pass
+    return path
+
+
+def make_folder(folder, name):
+    """A folder to mount over."""
+    path = os.path.join(folder, name)
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
 class Provider:
     """One that is a program, or several, looked for in PATH."""
 
@@ -177,9 +192,7 @@ class Qemu(Provider):
 
     @contextlib.contextmanager
     def serve(self, part, folder):
-        path = os.path.join(folder, "qemu")
-        with open(path, "wb"):
-            pass
+        path = make_file(folder, self.name)
         command = [
             "qemu-storage-daemon",
             "--blockdev", f"driver=file,node-name=image,filename={part.image}",
@@ -197,8 +210,7 @@ class Nbdfuse(Provider):
 
     @contextlib.contextmanager
     def serve(self, part, folder):
-        mountpoint = os.path.join(folder, "nbdfuse")
-        os.makedirs(mountpoint, exist_ok=True)
+        mountpoint = make_folder(folder, self.name)
         command = ["nbdfuse", os.path.join(mountpoint, "slice"), "[", "nbdkit",
                    "--exit-with-parent", "--filter=offset", "file", part.image,
                    f"offset={part.offset}", f"range={part.size}", "]"]
@@ -214,9 +226,7 @@ class Fusefile(Provider):
 
     @contextlib.contextmanager
     def serve(self, part, folder):
-        path = os.path.join(folder, "fusefile")
-        with open(path, "wb"):
-            pass
+        path = make_file(folder, self.name)
         command = ["fusefile", "-f", path, f"{part.image}/{part.offset}+{part.size}"]
         with mounted_by(command, path):
             yield Place(part, path)
@@ -230,8 +240,7 @@ class Bindfs(Provider):
 
     @contextlib.contextmanager
     def mirror(self, source, folder):
-        mountpoint = os.path.join(folder, "bindfs")
-        os.makedirs(mountpoint, exist_ok=True)
+        mountpoint = make_folder(folder, self.name)
         command = ["bindfs", "-f", "--no-allow-other", "-o", "big_writes", source, mountpoint]
         with mounted_by(command, mountpoint):
             yield mountpoint
@@ -270,8 +279,7 @@ class Mmapfs(Provider):
 
     @contextlib.contextmanager
     def mount(self, lines, folder):
-        mountpoint = os.path.join(folder, "mmapfs")
-        os.makedirs(mountpoint, exist_ok=True)
+        mountpoint = make_folder(folder, "mmapfs")
         table = os.path.join(folder, "table")
         with open(table, "w", encoding="utf-8") as out:
             out.writelines(lines)
