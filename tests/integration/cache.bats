@@ -15,21 +15,6 @@ change_image() {
 	dd if="$temp/put" of="$temp/disk" bs=64K oflag=seek_bytes seek=100001 conv=notrunc status=none
 }
 
-# reads_of COMMAND...: how many READ requests it made
-reads_of() {
-	local before
-
-	before=$(stat_value reads)
-	"$@" >/dev/null
-	echo $(($(stat_value reads) - before))
-}
-
-# The kernel may take pages back whenever memory is short, so what says that they are kept need only
-# come true once (wait_until).
-is_cached() {
-	[ "$(reads_of cat "$1")" -eq 0 ]
-}
-
 is_cached_over_a_write() {
 	cat "$1" >/dev/null
 	call -f rdwr write "$1" 123 1000

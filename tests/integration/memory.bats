@@ -53,19 +53,6 @@ status_of() {
 	awk -v name="$1:" '$1 == name { print $2 }' "/proc/$(daemon_process "$mnt")/status"
 }
 
-# reads_of COMMAND...: how many READ requests it made
-reads_of() {
-	local before
-
-	before=$(stat_value reads)
-	"$@" >/dev/null
-	echo $(($(stat_value reads) - before))
-}
-
-is_cached() {
-	[ "$(reads_of cat "$1")" -eq 0 ]
-}
-
 # refused MESSAGE ARGUMENT...: the mount fails and says so
 refused() {
 	local message=$1

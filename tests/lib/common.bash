@@ -25,6 +25,8 @@
 #   expect_hugepages_note IMAGE                 that hugepages cannot be had for an image in memory
 #   expect_exit STATUS                          the daemon will end with this, not with 0
 #   stat_value NAME                             a counter of .mmapfs/stats
+#   reads_of COMMAND...                         how many READ requests it made
+#   is_cached FILE                              reading it makes none
 #
 #   call CALL ARGUMENT...                       one system call (call.c says which); prints its value
 #   run_errno ERRNO CALL ARGUMENT...            the call must fail with exactly this
@@ -403,6 +405,20 @@ logs_check_expected() {
 stat_value() {
 	awk -v name="$1" '$1 == name { print $2; found = 1 } END { exit !found }' \
 		"${2:-$mnt}/.mmapfs/stats"
+}
+
+reads_of() {
+	local before
+
+	before=$(stat_value reads)
+	"$@" >/dev/null
+	echo $(($(stat_value reads) - before))
+}
+
+# The kernel may take pages back whenever memory is short, so what says that they are kept need only
+# come true once (wait_until).
+is_cached() {
+	[ "$(reads_of cat "$1")" -eq 0 ]
 }
 
 # --- calls ---------------------------------------------------------------------------------------
