@@ -101,6 +101,12 @@ void slice_fetch(const struct slice *slice, bool (*stop)(void *context), void *c
 int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,
 	       size_t *ret_size);
 
+/* As slice_read without partial, for somebody who can do without: no wait for the medium.
+ * Errors: -EAGAIN when not all of it is in memory, or the image is being changed; -EIO.
+ */
+int slice_read_cached(const struct slice *slice, uint64_t offset, void *buf, size_t size,
+		      size_t *ret_size);
+
 /* Call this before a read waits for the medium, in the thread that reads: it may want to have its
  * other work done meanwhile. Set once, before the first read; NULL, as at the start: nothing.
  */

@@ -55,6 +55,7 @@ struct read_walk {
 	bool partial;
 	bool by_call; /* all of it by pread */
 	bool twice;   /* pread until two in a row agree */
+	bool cached;  /* only what needs no wait */
 	bool lost;
 	uint64_t total;
 };
@@ -134,13 +135,16 @@ void slice_on_wait(void (*callback)(void))
 	will_wait = callback;
 }
 
-/* What is in memory without a wait, else with one; callers who serve others are told before. */
-static ssize_t read_some(struct image *image, uint64_t offset, char *buf, size_t size)
+/* What is in memory without a wait, else with one, or with EAGAIN where only that is wanted.
+ * Callers who serve others are told before.
+ */
+static ssize_t read_some(struct image *image, uint64_t offset, char *buf, size_t size, bool cached)
 {
 	struct iovec range = { buf, size };
 	bool waits = image->remote;
 
-	if (will_wait && !waits && !atomic_load_explicit(&image->blocking, memory_order_relaxed)) {
+	if ((will_wait || cached) && !waits &&
+	    !atomic_load_explicit(&image->blocking, memory_order_relaxed)) {
 		ssize_t got = preadv2(image->fd, &range, 1, offset, RWF_NOWAIT);
 
 		if (got >= 0 || (errno != EAGAIN && errno != EOPNOTSUPP))
@@ -149,18 +153,22 @@ static ssize_t read_some(struct image *image, uint64_t offset, char *buf, size_t
 		if (!waits)
 			atomic_store_explicit(&image->blocking, true, memory_order_relaxed);
 	}
+	if (cached && waits) {
+		errno = EAGAIN;
+		return -1;
+	}
 	if (will_wait && waits)
 		will_wait();
 	return pread(image->fd, buf, size, offset);
 }
 
 /* Until done; -ESTALE when the image has become too short. */
-static int read_fully(struct image *image, uint64_t offset, char *buf, size_t size)
+static int read_fully(struct image *image, uint64_t offset, char *buf, size_t size, bool cached)
 {
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t got = read_some(image, offset + done, buf + done, size - done);
+		ssize_t got = read_some(image, offset + done, buf + done, size - done, cached);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -189,7 +197,7 @@ static int read_again(struct image *image, uint64_t offset, char *buf, size_t si
 
 		step = min_u64(size - done, sizeof(again));
 		for (int tries = 0; result == 0 && !same && tries < TRIES_MAX; tries++) {
-			result = read_fully(image, offset + done, again, step);
+			result = read_fully(image, offset + done, again, step, false);
 			same = result == 0 && !memcmp(buf + done, again, step);
 			if (result == 0 && !same)
 				memcpy(buf + done, again, step);
@@ -201,7 +209,7 @@ static int read_again(struct image *image, uint64_t offset, char *buf, size_t si
 static int read_by_call(struct read_walk *read, struct image *image, uint64_t offset, char *buf,
 			size_t size)
 {
-	int result = read_fully(image, offset, buf, size);
+	int result = read_fully(image, offset, buf, size, read->cached);
 
 	if (result == 0 && read->twice)
 		result = read_again(image, offset, buf, size);
@@ -287,10 +295,9 @@ static int try_read_map(const struct slice *slice, uint64_t offset, size_t size,
 	return result;
 }
 
-static int try_read(const struct slice *slice, uint64_t offset, char *buf, size_t size,
-		    bool partial, bool twice, size_t *ret_size)
+static int try_read(const struct slice *slice, struct read_walk read, uint64_t offset, char *buf,
+		    size_t size, size_t *ret_size)
 {
-	struct read_walk read = { .partial = partial, .twice = twice };
 	struct piece piece;
 	int result = slice_walk_clipped(slice, offset, size, &read.walk);
 
@@ -346,11 +353,22 @@ void slice_ranges_taken(const struct slice_ranges *ranges)
 int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t size, bool partial,
 	       size_t *ret_size)
 {
+	struct read_walk read = { .partial = partial };
 	int tries = 0;
 	int result;
 
-	do
-		result = try_read(slice, offset, buf, size, partial, tries > 0, ret_size);
-	while (try_again(result, &tries));
+	do {
+		read.twice = tries > 0;
+		result = try_read(slice, read, offset, buf, size, ret_size);
+	} while (try_again(result, &tries));
 	return result == -ESTALE ? -EIO : result;
+}
+
+int slice_read_cached(const struct slice *slice, uint64_t offset, void *buf, size_t size,
+		      size_t *ret_size)
+{
+	const struct read_walk read = { .cached = true };
+	int result = try_read(slice, read, offset, buf, size, ret_size);
+
+	return result == -ESTALE ? -EAGAIN : result;
 }

@@ -14,6 +14,8 @@
 	X(opens, "open requests")                                                                  \
 	X(reads, "read requests")                                                                  \
 	X(read_bytes, "bytes handed to the kernel")                                                \
+	X(pushes, "times that neighbours of what was read at random were pushed")                  \
+	X(push_bytes, "bytes of them")                                                             \
 	X(writes, "write requests")                                                                \
 	X(write_bytes, "bytes taken from the kernel")                                              \
 	X(write_copies, "pieces written by memcpy into hot pages")                                 \

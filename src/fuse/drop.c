@@ -18,13 +18,41 @@
 
 #include <errno.h>
 
+struct waiting_open *waiting_take_locked(struct fs *fs, uint32_t node)
+{
+	struct waiting_open **link = &fs->waiting;
+	struct waiting_open *taken = NULL;
+
+	while (*link) {
+		struct waiting_open *waiting = *link;
+
+		if (waiting->node != node) {
+			link = &waiting->next;
+			continue;
+		}
+		*link = waiting->next;
+		waiting->next = taken;
+		taken = waiting;
+	}
+	return taken;
+}
+
+void waiting_go_on(struct waiting_open *first)
+{
+	while (first) {
+		struct waiting_open *next = first->next;
+
+		open_again(first);
+		first = next;
+	}
+}
+
 static void *drop(void *context)
 {
 	struct waiting_open *first = context;
 	struct fs *fs = first->fs;
 	struct node_state *state = &fs->states[first->node];
-	struct waiting_open **link = &fs->waiting;
-	struct waiting_open *ready = NULL;
+	struct waiting_open *waiting;
 
 	/* -ENOENT: the kernel knows the inode no more, and so holds nothing of it. */
 	(void)fuse_lowlevel_notify_inval_inode(fs->session, first->node, 0, 0);
@@ -32,26 +60,11 @@ static void *drop(void *context)
 	pthread_mutex_lock(&fs->states_lock);
 	state->dropping = false;
 	state->generation = handle_get(&fs->handles, first->index)->generation;
-	while (*link) {
-		struct waiting_open *waiting = *link;
-
-		if (waiting->node != first->node) {
-			link = &waiting->next;
-			continue;
-		}
-		*link = waiting->next;
-		waiting->next = ready;
-		ready = waiting;
-	}
+	waiting = waiting_take_locked(fs, first->node);
 	pthread_mutex_unlock(&fs->states_lock);
 
 	open_done(first);
-	while (ready) {
-		struct waiting_open *next = ready->next;
-
-		open_again(ready);
-		ready = next;
-	}
+	waiting_go_on(waiting);
 	pthread_mutex_lock(&fs->states_lock);
 	fs->drops--;
 	pthread_cond_broadcast(&fs->drops_done);

@@ -34,10 +34,12 @@ static void read_by_copy(fuse_req_t request, const struct slice *slice, size_t s
 void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	     struct fuse_file_info *info)
 {
+	struct fs *fs = request_fs(request);
 	struct handle *handle = request_handle(request, info);
 	const struct slice *slice = request_slice(request, inode);
 	struct slice_ranges ranges;
 	bool partial = handle->direct && info->lock_owner != 0;
+	bool push;
 	int result;
 
 	if (!slice) {
@@ -46,7 +48,7 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	}
 	stats_add(reads, 1);
 	if (handle->direct && !partial) {
-		result = stray_note(request_fs(request), inode);
+		result = stray_note(fs, inode);
 		if (result < 0) {
 			reply_status(request, result);
 			return;
@@ -71,6 +73,7 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	}
 	stats_add(read_bytes, ranges.size);
 	note_passed(slice, handle, offset + ranges.size);
+	push = push_begin(fs, slice, inode, size, info);
 	/* The kernel copies out of the mapping. A page that has gone meanwhile fails the reply with
 	 * EFAULT, and the request with EIO.
 	 */
@@ -83,6 +86,8 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	count_reply(result);
 	slice_ranges_taken(&ranges);
 	slice_passed(slice, offset, ranges.size);
+	if (push)
+		push_around(fs, slice, inode, offset);
 	trim_run();
 }
 

@@ -37,6 +37,8 @@ struct node_state {
 	bool filled;         /* the kernel may hold pages */
 	bool dropping;       /* a thread is dropping them; opens wait */
 	bool fetching;       /* a thread is reading all of it: fetch.c */
+	bool pushing;        /* a worker is pushing some of it: push.c */
+	bool opening;        /* an open waits for that */
 	uint16_t mode;
 	bool has_mode;
 	bool has_uid;
@@ -50,6 +52,8 @@ struct node_state {
 	uint64_t stray_number; /* of the note */
 	uid_t uid;
 	gid_t gid;
+	/* Small reads while it has been open: push.c, without the lock. */
+	_Atomic int64_t scattered;
 	/* Nanoseconds since the epoch; 0: the image's. Every write sets two, so without the lock;
 	 * relaxed, since nothing else hangs on them.
 	 */
@@ -207,6 +211,17 @@ void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
 int drop_start_locked(struct waiting_open *waiting);
 /* Wait until no thread is at it, and start no more; those of stray.c, too. */
 void drops_stop(struct fs *fs);
+
+/* The opens of the node that wait, under states_lock, and their new start without it. */
+struct waiting_open *waiting_take_locked(struct fs *fs, uint32_t node);
+void waiting_go_on(struct waiting_open *first);
+
+/* push.c */
+/* Before the answer to a read: whether its neighbours are to be pushed after it. */
+bool push_begin(struct fs *fs, const struct slice *slice, uint32_t node, size_t size,
+		const struct fuse_file_info *info);
+/* Then, after the answer. */
+void push_around(struct fs *fs, const struct slice *slice, uint32_t node, uint64_t offset);
 
 /* fetch.c */
 /* The node is opened: start reading all of it, where it has advice=willneed. */

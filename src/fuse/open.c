@@ -85,16 +85,19 @@ static int choose_caching_locked(fuse_req_t request, const struct slice *slice, 
 	struct node_state *state = &fs->states[handle->node];
 	int access = info->flags & O_ACCMODE;
 	bool past = access == O_WRONLY || (slice->resize && (info->flags & O_APPEND));
+	bool stale = is_stale(fs, state, handle);
+	/* Nobody writes while pages are pushed, and what is pushed must not come after a drop. */
+	bool waits = state->dropping || (state->pushing && (stale || access != O_RDONLY));
 	struct waiting_open *waiting;
 	int result;
 
 	handle->losses = state->losses;
 	if (slice_uncached(slice) || state->direct > 0 ||
-	    (past && !fs->writeback && state->cached == 0 && !state->dropping)) {
+	    (past && !fs->writeback && state->cached == 0 && !waits)) {
 		count_direct_locked(state, handle, access);
 		return 0;
 	}
-	if (!state->dropping && (!is_stale(fs, state, handle) || state->writers > 0)) {
+	if (!waits && (!stale || state->writers > 0)) {
 		count_cached_locked(state, handle, access);
 		if (!state->filled)
 			state->generation = handle->generation;
@@ -104,7 +107,8 @@ static int choose_caching_locked(fuse_req_t request, const struct slice *slice, 
 	waiting = make_waiting(request, index, handle, info);
 	if (!waiting)
 		return -ENOMEM;
-	if (state->dropping) {
+	if (waits) {
+		state->opening |= state->pushing;
 		waiting->next = fs->waiting;
 		fs->waiting = waiting;
 		return 1;
@@ -220,10 +224,14 @@ void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
 	uint64_t passed = atomic_load(&handle->passed);
 
 	if (!is_control(inode)) {
+		struct node_state *state = &fs->states[inode];
+
 		pthread_mutex_lock(&fs->states_lock);
-		fs->states[inode].cached -= handle->counted_cached;
-		fs->states[inode].writers -= handle->counted_writer;
-		fs->states[inode].direct -= handle->counted_direct;
+		state->cached -= handle->counted_cached;
+		state->writers -= handle->counted_writer;
+		state->direct -= handle->counted_direct;
+		if (state->cached == 0)
+			atomic_store_explicit(&state->scattered, 0, memory_order_relaxed);
 		pthread_mutex_unlock(&fs->states_lock);
 	}
 	handle_close(&fs->handles, info->fh);

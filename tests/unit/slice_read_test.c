@@ -174,6 +174,27 @@ static void image_that_was_cut_is_read_by_call_for_a_while(void **state)
 	image_unref(image);
 }
 
+static void what_is_not_in_memory_is_not_waited_for(void **state)
+{
+	struct image *image = new_image("image", 10000);
+	struct made made;
+	char want[1000];
+	char buf[4096];
+	size_t got = 0;
+
+	make(&made, false, RANGE(image, 100, 5000));
+	file_read_at("image", 4100, want, sizeof(want));
+	assert_result(slice_read_cached(&made.slice, 4000, buf, sizeof(buf), &got), 0);
+	assert_int_equal(got, 1000);
+	assert_memory_equal(buf, want, sizeof(want));
+	image->remote = true; /* nobody knows what it has in memory */
+	assert_result(slice_read_cached(&made.slice, 0, buf, sizeof(buf), &got), -EAGAIN);
+	image->remote = false;
+	file_resize("image", 3000);
+	assert_result(slice_read_cached(&made.slice, 0, buf, sizeof(buf), &got), -EIO);
+	image_unref(image);
+}
+
 static void nothing_points_into_a_mapping_that_must_not_be_read(void **state)
 {
 	struct image *image = new_image("image", 10 * page_size());
@@ -413,6 +434,7 @@ int main(void)
 		scratch_test(ranges_point_into_the_one_mapping),
 		scratch_test(small_read_leaves_the_mapping_alone),
 		scratch_test(image_that_was_cut_is_read_by_call_for_a_while),
+		scratch_test(what_is_not_in_memory_is_not_waited_for),
 		scratch_test(nothing_points_into_a_mapping_that_must_not_be_read),
 		scratch_test(more_than_a_reply_has_room_for_is_an_error),
 		scratch_test(long_zeros_are_several_ranges),
