@@ -52,7 +52,8 @@ struct node_state {
 	uint64_t stray_number; /* of the note */
 	uid_t uid;
 	gid_t gid;
-	/* Small reads while it has been open: push.c, without the lock. */
+	/* While it has been open: pushes, and small reads, without the lock; push.c. */
+	int64_t pushed;
 	_Atomic int64_t scattered;
 	/* Nanoseconds since the epoch; 0: the image's. Every write sets two, so without the lock;
 	 * relaxed, since nothing else hangs on them.

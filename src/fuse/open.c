@@ -230,8 +230,10 @@ void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
 		state->cached -= handle->counted_cached;
 		state->writers -= handle->counted_writer;
 		state->direct -= handle->counted_direct;
-		if (state->cached == 0)
+		if (state->cached == 0) {
+			state->pushed = 0;
 			atomic_store_explicit(&state->scattered, 0, memory_order_relaxed);
+		}
 		pthread_mutex_unlock(&fs->states_lock);
 	}
 	handle_close(&fs->handles, info->fh);

@@ -29,52 +29,65 @@
 /* The kernel asks for more than this where it reads ahead. */
 #define SMALL_READ (16UL << 10)
 
-/* Push after as many small reads as there are pushes in the slice. After so many times that number
- * the pages do not stay, or do not come from memory: leave off for so many times.
+/* Push after as many small reads as there are pushes in the slice. After so many times that number of
+ * pushes its pages do not stay, or are not in memory: leave off for so many times that number of
+ * reads.
  */
 #define READS_MIN 16
-#define SHARES_PUSHED 8
-#define SHARES_PAUSED 64
+#define PUSHED_SHARES 2
+#define PAUSED_SHARES 16
 
 /* The memory that is left is so many times the slice. */
 #define MEMORY_SHARE 4
 
-/* Counts the read. */
-static bool is_one_of_many(const struct slice *slice, struct node_state *state)
+/* Counts the read; 0 while it is none of many, else how many have been enough. */
+static int64_t many_reads(const struct slice *slice, struct node_state *state)
 {
 	int64_t reads = atomic_fetch_add_explicit(&state->scattered, 1, memory_order_relaxed) + 1;
 	uint64_t size;
 	int64_t enough;
 
 	if (reads < READS_MIN || slice_size(slice, &size) < 0)
-		return false;
+		return 0;
 	enough = max_u64(size / PUSH_SIZE, READS_MIN);
-	if (reads == enough && size > available_memory().left / MEMORY_SHARE)
-		reads = 0;
-	else if (reads >= enough * SHARES_PUSHED)
-		reads = -enough * SHARES_PAUSED;
-	else
-		return reads >= enough;
-	atomic_store_explicit(&state->scattered, reads, memory_order_relaxed);
-	return false;
+	if (reads == enough && size > available_memory().left / MEMORY_SHARE) {
+		atomic_store_explicit(&state->scattered, 0, memory_order_relaxed);
+		return 0;
+	}
+	return reads >= enough ? enough : 0;
+}
+
+static bool begin_locked(struct node_state *state, int64_t enough)
+{
+	if (state->pushing || state->opening || state->dropping || state->cached == 0 ||
+	    state->writers > 0 || state->direct > 0)
+		return false;
+	state->pushing = true;
+	if (++state->pushed == enough * PUSHED_SHARES) {
+		state->pushed = 0;
+		atomic_store_explicit(&state->scattered, -enough * PAUSED_SHARES,
+				      memory_order_relaxed);
+	}
+	return true;
 }
 
 bool push_begin(struct fs *fs, const struct slice *slice, uint32_t node, size_t size,
 		const struct fuse_file_info *info)
 {
 	struct node_state *state = &fs->states[node];
-	bool may;
+	int64_t enough;
+	bool begun;
 
 	if (size > SMALL_READ || (info->flags & O_DIRECT) || slice->tail || slice_uncached(slice) ||
-	    (slice->effects & POLICY_RANDOM) || fs->options->cache == CACHE_NONE ||
-	    !is_one_of_many(slice, state))
+	    (slice->effects & POLICY_RANDOM) || fs->options->cache == CACHE_NONE)
+		return false;
+	enough = many_reads(slice, state);
+	if (enough == 0)
 		return false;
 	pthread_mutex_lock(&fs->states_lock);
-	may = !state->pushing && !state->opening && !state->dropping && state->cached > 0 &&
-	      state->writers == 0 && state->direct == 0;
-	state->pushing |= may;
+	begun = begin_locked(state, enough);
 	pthread_mutex_unlock(&fs->states_lock);
-	return may;
+	return begun;
 }
 
 static void push(struct fs *fs, const struct slice *slice, uint32_t node, uint64_t offset)
