@@ -292,7 +292,8 @@ static void set_kernel_limit(dev_t device, const char *name, int value)
 /* Only root may raise these, and for others they stay as they are.
  *
  * The kernel reads ahead 128 KiB on FUSE mounts; as large as a request can be makes a first
- * sequential read about twice as fast.
+ * sequential read 1.25 times, a scan of a mapping 1.5 times as fast. But a page that is touched in a
+ * mapping brings along as much, too.
  *
  * It holds back 1 % of what all mounts together may have dirty. Its strict limit stays: it keeps
  * those who write into the images, as we do, from being held up for pages that wait for us. For the
@@ -303,7 +304,8 @@ static void set_kernel_limit(dev_t device, const char *name, int value)
 
 static void raise_limits(const struct session *session)
 {
-	set_kernel_limit(session->device, "read_ahead_kb", READAHEAD_KIB);
+	if (!session->options->random)
+		set_kernel_limit(session->device, "read_ahead_kb", READAHEAD_KIB);
 	if (!session->fs.writeback)
 		return;
 	set_kernel_limit(session->device, "max_ratio", 100);

@@ -23,6 +23,7 @@ enum cache_mode {
 struct session_options {
 	enum cache_mode cache;
 	bool writeback;  /* the kernel writes later; the tree was built for it (tree_defaults) */
+	bool random;     /* all slices are read at random */
 	uint64_t memory; /* bytes for mappings and their page tables; 0: no limit */
 	bool xattr;      /* answer getxattr even where it costs a request a write */
 	bool debug;      /* trace every request to standard error */
