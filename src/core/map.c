@@ -199,10 +199,13 @@ bool map_is_hot(const struct map *map, uint64_t offset, uint64_t length)
 	_Atomic uint64_t *word;
 	uint64_t bits;
 
+	/* Else a page of zeros would be mapped of the bitmap, to say so. */
+	if (!map->hot || !map_may_be_hot(map, offset))
+		return false;
 	while (hot_walk_next(map, &walk, &word, &bits))
 		if ((atomic_load_explicit(word, memory_order_relaxed) & bits) != bits)
 			return false;
-	return map->hot != NULL;
+	return true;
 }
 
 void map_set_hot(struct map *map, uint64_t offset, uint64_t length)

@@ -61,6 +61,19 @@ void map_clear_hot(struct map *map, uint64_t offset, uint64_t length);
  */
 void map_touch(struct map *map, uint64_t offset, uint64_t length);
 
+/* Whether the region of offset, within the mapping, is noted: its page tables are there. */
+bool map_is_in_use(const struct map *map, uint64_t offset);
+
+/* Whether it is worth the memory to look for hot pages at offset. Where much of the mappings is in
+ * use, it is only where the region is in use, too.
+ */
+bool map_may_be_hot(const struct map *map, uint64_t offset);
+
+/* Whether it is worth the memory to make pages at offset hot that are not mapped. As before; or the
+ * region has knocked before, and not too many others since.
+ */
+bool map_knock(const struct map *map, uint64_t offset);
+
 /* Drop the regions of a word that were not touched since the last call for it: page-table entries,
  * the tables themselves, hot bits. What was written is in the page cache, and stays. Returns how
  * many there were. Any thread, beside all other use of the mapping.

@@ -41,6 +41,9 @@
  */
 #define READ_BY_CALL_MAX (16UL << 10)
 
+/* Up to here it costs a quarter more than a mapping that is ready, and as much as one that is not. */
+#define READ_EITHER_WAY_MAX (64UL << 10)
+
 /* What the kernel maps beside what is read, if it is in memory: fault_around_bytes. */
 #define FAULT_AROUND (64UL << 10)
 
@@ -246,7 +249,9 @@ static uint64_t mapped_length(const struct piece *piece)
 	uint64_t last_page = (piece->offset + piece->length - 1) & ~mask;
 
 	if (last_page <= piece->offset || piece->image->read_by_call ||
-	    image_cut_lately(piece->image))
+	    image_cut_lately(piece->image) ||
+	    (piece->length <= READ_EITHER_WAY_MAX &&
+	     !trim_admits(&piece->image->map, piece->offset)))
 		return 0;
 	return last_page + 1 - piece->offset;
 }

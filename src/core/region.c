@@ -94,6 +94,43 @@ void map_touch(struct map *map, uint64_t offset, uint64_t length)
 	}
 }
 
+/* Words of regions up to which no memory is saved: they take 4 MiB with their hot pages. */
+#define WORDS_OPEN 1024
+
+bool map_is_in_use(const struct map *map, uint64_t offset)
+{
+	const uint64_t bits = 1 | 1ULL << MAP_WORD_REGIONS;
+	uint64_t region = offset >> region_shift();
+	uint64_t word = atomic_load_explicit(&map->regions[region / MAP_WORD_REGIONS],
+					     memory_order_relaxed);
+
+	return word & bits << region % MAP_WORD_REGIONS;
+}
+
+bool map_may_be_hot(const struct map *map, uint64_t offset)
+{
+	return map_words_present() < WORDS_OPEN || offset >= map->length ||
+	       map_is_in_use(map, offset);
+}
+
+/* Which regions have knocked last, of all maps: each place has room for one. */
+#define KNOCKS_SHIFT 12
+
+bool map_knock(const struct map *map, uint64_t offset)
+{
+	static _Atomic uint32_t knocks[1 << KNOCKS_SHIFT];
+	uint64_t region = offset >> region_shift();
+	uint64_t hash = (region ^ (uintptr_t)map) * 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio */
+	_Atomic uint32_t *place = &knocks[hash >> (64 - KNOCKS_SHIFT)];
+	uint32_t name = (uint32_t)(hash >> 20) | 1;
+
+	if (map_may_be_hot(map, offset) ||
+	    atomic_load_explicit(place, memory_order_relaxed) == name)
+		return true;
+	atomic_store_explicit(place, name, memory_order_relaxed);
+	return false;
+}
+
 static void drop_tables(struct map *map, uint64_t offset, uint64_t length)
 {
 	pthread_rwlock_rdlock(&fork_lock);

@@ -5,6 +5,10 @@
  *     0 ............................... low ......... high ......... limit
  *                                        |<--- drop ---|<--- a step --->|
  *
+ * From the first time that it drops until less than a quarter is held, what can be read without the mapping
+ * mostly is, where the mapping is not in use: only some of what does not fit is let in, for the hand to
+ * choose from.
+ *
  * How much is held the kernel says, and it is asked whenever a step of bytes may have been mapped
  * since. Each thread that finds too much drops until it is little enough: the more threads map, the
  * more trim.
@@ -29,11 +33,15 @@ static struct {
 	_Atomic uint64_t charged; /* bytes that may have been mapped since the last look */
 	_Atomic uint64_t floor;   /* nothing is to be gained before so many bytes are held; or 0 */
 	_Atomic uint64_t upper;   /* bytes of other tables that the last sweep of them left */
+	atomic_bool pressed;      /* more is in use than there is room for */
 
 	pthread_mutex_t lock;
 	struct map *hand; /* guarded by lock */
 	uint64_t word;    /* guarded by lock */
 } trim = { .step = UINT64_MAX, .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* Of what is not in use while there is no room. */
+#define ADMITTED_SHARE 16
 
 struct holding {
 	uint64_t held;  /* bytes that count */
@@ -121,6 +129,8 @@ static void trim_down(void)
 	struct holding holding = look();
 	uint64_t dropped;
 
+	if (holding.held <= trim.limit / 4)
+		atomic_store_explicit(&trim.pressed, false, memory_order_relaxed);
 	if (holding.held <= max_u64(high, floor)) {
 		/* What could not be dropped may have gone. */
 		atomic_store_explicit(&trim.floor, min_u64(floor, holding.held + trim.step),
@@ -128,6 +138,7 @@ static void trim_down(void)
 		return;
 	}
 	stats_add(trims, 1);
+	atomic_store_explicit(&trim.pressed, true, memory_order_relaxed);
 	if (holding.upper >
 	    atomic_load_explicit(&trim.upper, memory_order_relaxed) + trim.limit / 2)
 		holding = sweep_tables();
@@ -144,6 +155,16 @@ static void trim_down(void)
 void trim_charge(uint64_t bytes)
 {
 	atomic_fetch_add_explicit(&trim.charged, bytes, memory_order_relaxed);
+}
+
+bool trim_admits(const struct map *map, uint64_t offset)
+{
+	static _Thread_local unsigned refused;
+
+	if (!atomic_load_explicit(&trim.pressed, memory_order_relaxed) ||
+	    map_is_in_use(map, offset))
+		return true;
+	return refused++ % ADMITTED_SHARE == 0;
 }
 
 void trim_run(void)
@@ -166,6 +187,7 @@ int trim_start(uint64_t limit)
 	trim.upper = memory.page_tables;
 	trim.charged = 0;
 	trim.floor = 0;
+	trim.pressed = false;
 	return 0;
 }
 

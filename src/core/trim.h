@@ -38,6 +38,9 @@ void trim_remove(struct map *map); /* takes one that was not added, too */
 void trim_charge(uint64_t bytes);
 void trim_run(void);
 
+/* Whether bytes at offset that could as well be read by a call are to be read through the mapping. */
+bool trim_admits(const struct map *map, uint64_t offset);
+
 /* Bytes; 0: not trimmed. */
 uint64_t trim_limit(void);
 

@@ -26,7 +26,7 @@
 
 #define WRITE_BULK (64UL << 10)
 
-/* After the write. What a pwrite makes hot is not mapped yet, and likely will be. */
+/* After the write. */
 static void make_hot(struct image *image, uint64_t offset, uint64_t size)
 {
 	map_set_hot(&image->map, offset, size);
@@ -50,7 +50,9 @@ static int write_by_call(struct image *image, uint64_t offset, const char *buf, 
 			return -errno;
 		*ret_size += written;
 	}
-	make_hot(image, offset, size);
+	/* Not mapped yet; likely to be, if more is written here. */
+	if (map_knock(&image->map, offset))
+		make_hot(image, offset, size);
 	return 0;
 }
 

@@ -428,6 +428,52 @@ static void bitmap_of_hot_pages_is_given_back_with_the_last_region(void **state)
 	unmap(&mapped);
 }
 
+/* As if much were in use: a region of each of as many words as are open to all. */
+static void region_must_knock_where_much_is_in_use(void **state)
+{
+	const uint64_t open = 1024;
+	struct mapped mapped = map_sparse((open + 100) * MAP_WORD_REGIONS, true);
+	struct map *map = &mapped.map;
+	const uint64_t idle = (open + 7) * MAP_WORD_REGIONS * region_size();
+
+	for (uint64_t word = 0; word < open; word++) {
+		assert_true(map_may_be_hot(map, idle));
+		assert_true(map_knock(map, idle));
+		touch_regions(map, word * MAP_WORD_REGIONS, 1);
+	}
+	assert_false(map_may_be_hot(map, idle));
+	assert_false(map_knock(map, idle));
+	assert_false(map_knock(map, idle + region_size()));
+	assert_true(map_knock(map, idle + region_size() - 1));
+	assert_true(map_knock(map, idle + region_size()));
+	/* Of what is in use nothing is asked. */
+	assert_true(map_may_be_hot(map, 0));
+	assert_true(map_knock(map, region_size() - 1));
+	/* It is written, and hot from then on. */
+	map_set_hot(map, idle, 1);
+	assert_false(map_is_hot(map, idle, 1));
+	map_touch(map, idle, 1);
+	assert_true(map_is_hot(map, idle, 1));
+	unmap(&mapped);
+}
+
+static void regions_that_knock_are_forgotten_behind_many_others(void **state)
+{
+	const uint64_t regions = 1024 * MAP_WORD_REGIONS;
+	struct mapped mapped = map_sparse(2 * regions, true);
+	struct map *map = &mapped.map;
+	unsigned known = 0;
+
+	for (uint64_t word = 0; word < 1024; word++)
+		touch_regions(map, word * MAP_WORD_REGIONS, 1);
+	for (int i = 0; i < 2; i++)
+		for (uint64_t region = regions; region < 2 * regions; region++)
+			known += map_knock(map, region * region_size());
+	/* There are 4096 places for eight times as many. */
+	assert_true(known < regions / 8);
+	unmap(&mapped);
+}
+
 /* --- all at once --- */
 
 #define WRITERS 3
@@ -511,6 +557,8 @@ int main(void)
 		scratch_test(upper_tables_go_where_nothing_is_in_use),
 		scratch_test(dropped_pages_are_cold),
 		scratch_test(bitmap_of_hot_pages_is_given_back_with_the_last_region),
+		scratch_test(region_must_knock_where_much_is_in_use),
+		scratch_test(regions_that_knock_are_forgotten_behind_many_others),
 		scratch_test(writers_and_hands_do_not_harm_each_other),
 	};
 

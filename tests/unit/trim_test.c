@@ -120,6 +120,35 @@ static void what_is_held_stays_below_the_limit(void **state)
 	stop();
 }
 
+static unsigned admitted(uint64_t region, unsigned times)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < times; i++)
+		count += trim_admits(&map, region << region_shift());
+	return count;
+}
+
+static void when_it_is_full_only_some_are_admitted(void **state)
+{
+	start(LIMIT);
+	for (uint64_t i = 0; i < 56; i++)
+		use(i);
+	assert_int_equal(admitted(900, 160), 160);
+	for (uint64_t i = 0; i < 200; i++)
+		use(i);
+	assert_int_equal(admitted(900, 160), 10);
+	assert_int_equal(admitted(199, 160), 160); /* in use */
+	/* Less than a quarter is held. */
+	for (int i = 0; i < 2; i++)
+		for (uint64_t word = 0; (word = map_next_word(&map, word)) != UINT64_MAX; word++)
+			(void)map_sweep(&map, word);
+	for (uint64_t i = 0; i < 10; i++)
+		use(i);
+	assert_int_equal(admitted(900, 160), 160);
+	stop();
+}
+
 static void what_is_in_use_is_not_dropped(void **state)
 {
 	unsigned lost = 0;
@@ -243,6 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		scratch_test(nothing_is_dropped_below_the_limit),
 		scratch_test(what_is_held_stays_below_the_limit),
+		scratch_test(when_it_is_full_only_some_are_admitted),
 		scratch_test(what_is_in_use_is_not_dropped),
 		scratch_test(the_kernel_is_asked_once_a_step),
 		scratch_test(no_limit_is_no_work),
