@@ -26,16 +26,18 @@ assert_pushes_none() {
 @test "after some random reads the others come without a request" {
 	mount_slices "$temp/disk" 'a=@12345+8193000' -- -o ro
 
-	[ "$(reads_of push read "$mnt/a" "$temp/want" "$seed")" -lt 500 ]
-	[ "$(stat_value pushes)" -ge 10 ]
+	# Some 100, where no push is late.
+	[ "$(reads_of push read "$mnt/a" "$temp/want" "$seed")" -lt 1800 ]
+	[ "$(stat_value pushes)" -ge 3 ]
 	cmp "$temp/want" "$mnt/a"
 }
 
 @test "through a writable slice that nobody has open to write" {
 	mount_slices "$temp/disk" 'a=@12345+8193000'
 
-	[ "$(reads_of push read "$mnt/a" "$temp/want" "$seed")" -lt 500 ]
-	[ "$(stat_value pushes)" -ge 10 ]
+	# Some 100, where no push is late.
+	[ "$(reads_of push read "$mnt/a" "$temp/want" "$seed")" -lt 1800 ]
+	[ "$(stat_value pushes)" -ge 3 ]
 }
 
 @test "not while somebody has it open to write" {
