@@ -5,9 +5,9 @@
  *     0 ............................... low ......... high ......... limit
  *                                        |<--- drop ---|<--- a step --->|
  *
- * From the first time that it drops until less than a quarter is held, what can be read without the mapping
- * mostly is, where the mapping is not in use: only some of what does not fit is let in, for the hand to
- * choose from.
+ * From the first time that it drops until less than a quarter is held, what can be read without the
+ * mapping mostly is, where the mapping is not in use: only some of what does not fit is let in, for
+ * the hand to choose from.
  *
  * How much is held the kernel says, and it is asked whenever a step of bytes may have been mapped
  * since. Each thread that finds too much drops until it is little enough: the more threads map, the
