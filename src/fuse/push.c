@@ -19,10 +19,12 @@
 #include "fs.h"
 
 #include "available.h"
+#include "cleanup.h"
 #include "overflow.h"
 #include "stats.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 
 #define PUSH_SIZE (256UL << 10)
 
@@ -93,9 +95,10 @@ bool push_begin(struct fs *fs, const struct slice *slice, uint32_t node, size_t 
 static void push(struct fs *fs, const struct slice *slice, uint32_t node, uint64_t offset)
 {
 	struct fuse_bufvec pages = FUSE_BUFVEC_INIT(0);
-	char bytes[PUSH_SIZE];
+	/* Not on the stack, which RLIMIT_STACK may keep small. */
+	_cleanup_(cleanup_free) char *bytes = malloc(PUSH_SIZE);
 
-	if (slice_read_cached(slice, offset, bytes, sizeof(bytes), &pages.buf[0].size) < 0 ||
+	if (!bytes || slice_read_cached(slice, offset, bytes, PUSH_SIZE, &pages.buf[0].size) < 0 ||
 	    pages.buf[0].size == 0)
 		return;
 	pages.buf[0].mem = bytes;
