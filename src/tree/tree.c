@@ -130,8 +130,10 @@ static int append_entry(struct grower *grower, uint32_t parent, uint32_t positio
 	while (described && below < end &&
 	       (node.kind != TREE_DIRECTORY || ends_at(grower, below, prefix + length)))
 		report_conflict(grower, position, below++);
-	node.first = below;
-	node.count = end - below;
+	if (node.kind == TREE_DIRECTORY) {
+		node.first = below;
+		node.count = end - below;
+	}
 	/* [0] and the root do not count. */
 	if (grower->nodes.count >= grower->max + 2) {
 		struct location at = { grower->file, grower->lines[slot] };
@@ -210,6 +212,23 @@ static uint32_t find_path(const struct tree *tree, const char *path)
 	}
 }
 
+/* As many as symbolic links in a path. */
+#define LINKS_IN_A_ROW_MAX 40
+
+/* The slice of a node that is a link, by way of other links perhaps; else a node that is no slice, or
+ * 0.
+ */
+static uint32_t find_slice(const struct tree *tree, uint32_t node)
+{
+	for (int i = 0; i < LINKS_IN_A_ROW_MAX && tree->nodes[node].kind == TREE_LINK; i++) {
+		const struct node *link = &tree->nodes[node];
+
+		/* Those before are resolved. */
+		node = link->first ?: find_path(tree, tree->paths + tree->slots[link->slot].target);
+	}
+	return node;
+}
+
 static void resolve_links(struct grower *grower)
 {
 	struct tree *tree = grower->tree;
@@ -223,7 +242,7 @@ static void resolve_links(struct grower *grower)
 		if (node->kind != TREE_LINK)
 			continue;
 		slot = &tree->slots[node->slot];
-		target = find_path(tree, tree->paths + slot->target);
+		target = find_slice(tree, i);
 		if (target == 0 || tree->nodes[target].kind != TREE_SLICE) {
 			at.line = grower->lines[node->slot];
 			error_add(grower->error, &at, "link '%s': '%.300s' is not a slice",
