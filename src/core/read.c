@@ -119,6 +119,7 @@ static int read_walk_next(struct read_walk *read, struct piece *ret)
 	if (result < 0)
 		return result;
 	if (held < piece.length) {
+		image_note_cut(piece.image);
 		if (!read->partial || read->total + held == 0)
 			return -EIO;
 		read->lost = true;

@@ -59,8 +59,6 @@ int piece_held(const struct piece *piece, struct known_size *known, uint64_t *re
 		return result;
 	size = min_u64(known->size, piece->image->map.length);
 	*ret = size > piece->offset ? min_u64(piece->length, size - piece->offset) : 0;
-	if (*ret < piece->length)
-		image_note_cut(piece->image);
 	return 0;
 }
 
