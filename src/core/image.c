@@ -201,6 +201,9 @@ static void learn_file_system(struct image *image)
 	switch (status.f_type) {
 	case TMPFS_MAGIC:
 	case RAMFS_MAGIC:
+		image->resident = true;
+		image->read_by_call = true;
+		break;
 	case XFS_SUPER_MAGIC:
 	case OVERLAYFS_SUPER_MAGIC: /* whatever lies below */
 		image->read_by_call = true;

@@ -27,6 +27,7 @@ struct image {
 	bool read_by_call; /* reads must not go through the mapping: see read.c */
 	bool remote;       /* somebody else than the kernel answers for the file */
 	bool memory;       /* from image_create(): see memory.c */
+	bool resident;     /* its file system is memory: no read waits for a medium */
 	bool write_mapped; /* a first write goes through the mapping, for its huge pages */
 	struct memory_policy policy;
 	dev_t device; /* identity: of the file, or the device that a block device node names */

@@ -76,6 +76,7 @@ int image_create(const char *name, uint64_t size, enum image_access access, unsi
 	if (fstat(image->fd, &status) < 0)
 		return -errno;
 	image->memory = true;
+	image->resident = true;
 	image->read_by_call = true; /* a hole that is read through the mapping takes memory */
 	image->writable = access != IMAGE_ACCESS_RO;
 	image->lease.fd = image->fd;

@@ -139,16 +139,17 @@ void slice_on_wait(void (*callback)(void))
 	will_wait = callback;
 }
 
-/* What is in memory without a wait, else with one, or with EAGAIN where only that is wanted.
- * Callers who serve others are told before.
+/* What is in memory without a wait, else with one, or with EAGAIN where only that is wanted; so, too,
+ * where nobody can tell. Callers who serve others are told before a wait.
  */
 static ssize_t read_some(struct image *image, uint64_t offset, char *buf, size_t size, bool cached)
 {
 	struct iovec range = { buf, size };
 	bool waits = image->remote;
 
-	if ((will_wait || cached) && !waits &&
-	    !atomic_load_explicit(&image->blocking, memory_order_relaxed)) {
+	if (image->resident || (!will_wait && !cached))
+		return pread(image->fd, buf, size, offset);
+	if (!waits && !atomic_load_explicit(&image->blocking, memory_order_relaxed)) {
 		ssize_t got = preadv2(image->fd, &range, 1, offset, RWF_NOWAIT);
 
 		if (got >= 0 || (errno != EAGAIN && errno != EOPNOTSUPP))
@@ -157,11 +158,11 @@ static ssize_t read_some(struct image *image, uint64_t offset, char *buf, size_t
 		if (!waits)
 			atomic_store_explicit(&image->blocking, true, memory_order_relaxed);
 	}
-	if (cached && waits) {
+	if (cached) {
 		errno = EAGAIN;
 		return -1;
 	}
-	if (will_wait && waits)
+	if (waits)
 		will_wait();
 	return pread(image->fd, buf, size, offset);
 }

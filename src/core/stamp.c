@@ -15,7 +15,7 @@
 #define SECONDS_TICK_NS 2500000000
 #define AHEAD_MAX_NS 20000000
 
-#define CUT_SECONDS 10
+#define CUT_SECONDS 10 /* at least: the clock has whole ones */
 
 static int64_t nanoseconds_since(struct timespec then, struct timespec now)
 {
@@ -101,7 +101,7 @@ bool image_cut_lately(const struct image *image)
 {
 	int64_t seen = atomic_load_explicit(&image->cut_seen, memory_order_relaxed);
 
-	return seen > 0 && coarse_seconds() - seen < CUT_SECONDS;
+	return seen > 0 && coarse_seconds() - seen <= CUT_SECONDS;
 }
 
 uint32_t image_generation(struct image *image)

@@ -66,6 +66,8 @@ static int write_by_leased_call(struct image *image, uint64_t offset, const char
 	if (!lease_enter(&image->lease))
 		return -EAGAIN;
 	result = image_size(image, &held);
+	if (result == 0 && held < offset + size)
+		image_note_cut(image);
 	if (result == 0 && held <= offset)
 		result = -EIO;
 	if (result == 0)
@@ -186,6 +188,8 @@ int piece_write(const struct piece *piece, bool may_grow, struct known_size *kno
 	result = piece_held(piece, known, &held);
 	if (result < 0)
 		return result;
+	if (held < length && !may_grow)
+		image_note_cut(image);
 	if (held == 0 && !may_grow)
 		return -EIO;
 	/* Nothing beyond the end is mapped yet: only pwrite can grow the file. */

@@ -7,8 +7,7 @@
  * dropped while no handle is open that writes through them, and none is let in until it is done:
  *
  *     open finds old pages, no cached writer    state->dropping, a thread; opens that come wait
- *     thread: notify_inval_inode                may wait for reads under way; the workers serve
- * them
+ *     thread: notify_inval_inode                may wait for reads, which the workers serve
  *     thread: pages are gone                    the open is answered, those that wait start again
  *
  * It takes a thread of its own: a request handler that waits here for a read can be what the read

@@ -93,7 +93,7 @@ struct handles {
 	uint32_t free;        /* guarded by lock: head of the list + 1, 0 none */
 };
 
-/* An open that waits for the kernel's old pages to be dropped. */
+/* An open that waits for the kernel's old pages to be dropped, or for pages to be pushed. */
 struct waiting_open {
 	struct waiting_open *next;
 	struct fs *fs;
@@ -120,8 +120,9 @@ struct fs {
 	struct node_state *states; /* by node; guarded by states_lock but for the times */
 	pthread_mutex_t states_lock;
 	struct waiting_open *waiting; /* guarded by states_lock */
-	unsigned drops; /* guarded by states_lock: threads at it, at sizes, and of fetch.c */
-	bool stopping;  /* guarded by states_lock: start no more of them */
+	unsigned drops;  /* guarded by states_lock: threads at it, at sizes, and of fetch.c */
+	bool stopping;   /* guarded by states_lock: start no more of them */
+	unsigned pushes; /* guarded by states_lock: slices that are being pushed */
 	pthread_cond_t drops_done;
 	VEC(uint32_t) strays; /* guarded by states_lock: nodes that are not STRAY_NONE */
 	uint64_t stray_notes; /* guarded by states_lock */
@@ -199,7 +200,7 @@ int control_open(struct fs *fs, fuse_req_t request, fuse_ino_t inode, struct han
 void control_read(fuse_req_t request, const struct handle *handle, size_t size, off_t offset);
 
 /* open.c */
-void open_again(struct waiting_open *waiting); /* once the pages are dropped; frees it */
+void open_again(struct waiting_open *waiting); /* once it need not wait; frees it */
 void open_done(struct waiting_open *waiting);  /* the open that had them dropped; frees it */
 void on_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void on_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);

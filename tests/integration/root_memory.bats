@@ -101,3 +101,23 @@ fill() {
 	[[ $output == *'populate: wants 1G of memory, and '*' are available'* ]]
 	assert_equal "$(oom_kills)" 0
 }
+
+push() {
+	/usr/bin/python3 "$BATS_TEST_DIRNAME/push.py" "$@"
+}
+
+@test "pages are not pushed of a slice that is large beside the memory that is left" {
+	cat >"$temp/table" <<-'END'
+		image disk  disk ro
+		slice large disk 0   48M
+		slice small disk 48M 1M
+	END
+	cut_out "$temp/disk" 0 48M "$temp/large"
+	cut_out "$temp/disk" 48M 1M "$temp/small"
+	start_limited
+
+	push read "$mnt/large" "$temp/large" "$seed"
+	assert_equal "$(stat_value pushes)" 0
+	push read "$mnt/small" "$temp/small" "$seed"
+	[ "$(stat_value pushes)" -ge 1 ]
+}

@@ -168,7 +168,7 @@ static void image_that_was_cut_is_read_by_call_for_a_while(void **state)
 	assert_int_equal(ranges.count, 1);
 	assert_ptr_equal(ranges.ranges[0].iov_base, ranges.ends);
 
-	image->cut_seen -= 10;
+	image->cut_seen -= 11;
 	assert_result(slice_read_map(&made.slice, 0, 40000, false, &ranges), 0);
 	assert_ptr_equal(ranges.ranges[0].iov_base, image->map.base);
 	image_unref(image);
@@ -187,9 +187,17 @@ static void what_is_not_in_memory_is_not_waited_for(void **state)
 	assert_result(slice_read_cached(&made.slice, 4000, buf, sizeof(buf), &got), 0);
 	assert_int_equal(got, 1000);
 	assert_memory_equal(buf, want, sizeof(want));
-	image->remote = true; /* nobody knows what it has in memory */
+	/* Nobody knows what these have in memory. */
+	image->resident = false;
+	image->remote = true;
 	assert_result(slice_read_cached(&made.slice, 0, buf, sizeof(buf), &got), -EAGAIN);
 	image->remote = false;
+	image->blocking = true;
+	assert_result(slice_read_cached(&made.slice, 0, buf, sizeof(buf), &got), -EAGAIN);
+	assert_slice_reads(&made);
+	image->resident = true; /* but of this one everybody does */
+	assert_result(slice_read_cached(&made.slice, 0, buf, sizeof(buf), &got), 0);
+	image->blocking = false;
 	file_resize("image", 3000);
 	assert_result(slice_read_cached(&made.slice, 0, buf, sizeof(buf), &got), -EIO);
 	image_unref(image);

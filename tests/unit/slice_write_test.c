@@ -304,7 +304,10 @@ static void lost_range_is_not_written_and_not_regrown(void **state)
 	assert_goes_by(&made, 2 * MIB, 100, 1, 0); /* hot */
 	file_resize("image", MIB);
 	assert_write_fails(&made, 2 * MIB, 100, -EIO);
+	assert_true(image_cut_lately(image));
+	image->cut_seen = 0;
 	assert_write_fails(&made, 3 * MIB, 100, -EIO);
+	assert_true(image_cut_lately(image));
 	assert_write_fails(&made, 2 * MIB, MIB, -EIO);
 	assert_write_fails(&made, MIB - 100, 1, -EIO);
 	assert_int_equal(file_size("image"), MIB);
@@ -390,6 +393,7 @@ static void write_past_the_end_grows_the_image(void **state)
 	assert_slice_holds(&made, 98, "hello!\0\0\0", 9);
 	assert_slice_holds(&made, 99999, "\0far", 4);
 	assert_slice_reads(&made);
+	assert_false(image_cut_lately(image));
 	image_unref(image);
 }
 
