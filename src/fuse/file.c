@@ -73,7 +73,7 @@ void on_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 	}
 	stats_add(read_bytes, ranges.size);
 	note_passed(slice, handle, offset + ranges.size);
-	push = !handle->direct && push_begin(fs, slice, inode, size, info);
+	push = push_begin(fs, slice, handle, size, info->flags);
 	/* The kernel copies out of the mapping. A page that has gone meanwhile fails the reply with
 	 * EFAULT, and the request with EIO.
 	 */

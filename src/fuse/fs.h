@@ -219,9 +219,11 @@ struct waiting_open *waiting_take_locked(struct fs *fs, uint32_t node);
 void waiting_go_on(struct waiting_open *first);
 
 /* push.c */
-/* Before the answer to a read: whether its neighbours are to be pushed after it. */
-bool push_begin(struct fs *fs, const struct slice *slice, uint32_t node, size_t size,
-		const struct fuse_file_info *info);
+/* Before the answer to a read with these flags of open(2): whether its neighbours are to be pushed
+ * after it.
+ */
+bool push_begin(struct fs *fs, const struct slice *slice, const struct handle *handle, size_t size,
+		int flags);
 /* Then, after the answer. */
 void push_around(struct fs *fs, const struct slice *slice, uint32_t node, uint64_t offset);
 

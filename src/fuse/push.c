@@ -68,10 +68,11 @@ static int64_t many_reads(const struct slice *slice, struct node_state *state)
 	return reads >= enough ? enough : 0;
 }
 
+/* For a cached handle: while one is open, there is no direct one that writes. */
 static bool begin_locked(struct fs *fs, struct node_state *state, int64_t enough)
 {
 	if (fs->pushes == PUSHES_MAX || state->pushing || state->opening || state->dropping ||
-	    state->cached == 0 || state->writers > 0 || state->direct > 0)
+	    state->writers > 0)
 		return false;
 	state->pushing = true;
 	fs->pushes++;
@@ -83,14 +84,14 @@ static bool begin_locked(struct fs *fs, struct node_state *state, int64_t enough
 	return true;
 }
 
-bool push_begin(struct fs *fs, const struct slice *slice, uint32_t node, size_t size,
-		const struct fuse_file_info *info)
+bool push_begin(struct fs *fs, const struct slice *slice, const struct handle *handle, size_t size,
+		int flags)
 {
-	struct node_state *state = &fs->states[node];
+	struct node_state *state = &fs->states[handle->node];
 	int64_t enough;
 	bool begun;
 
-	if (size > SMALL_READ || (info->flags & O_DIRECT) || slice->tail || slice_uncached(slice) ||
+	if (size > SMALL_READ || handle->direct || (flags & O_DIRECT) || slice->tail ||
 	    (slice->effects & POLICY_RANDOM) || fs->options->cache == CACHE_NONE)
 		return false;
 	enough = many_reads(slice, state);
@@ -122,9 +123,8 @@ void push_around(struct fs *fs, const struct slice *slice, uint32_t node, uint64
 {
 	struct node_state *state = &fs->states[node];
 	struct waiting_open *waiting = NULL;
-	size_t pushed;
+	size_t pushed = push(fs, slice, node, offset - offset % PUSH_SIZE);
 
-	pushed = push(fs, slice, node, offset - offset % PUSH_SIZE);
 	pthread_mutex_lock(&fs->states_lock);
 	state->pushing = false;
 	fs->pushes--;
